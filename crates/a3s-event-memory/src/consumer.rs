@@ -1,0 +1,508 @@
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::Duration,
+};
+
+use a3s_event_core::{
+    EventError, Result,
+    provider::{Answer, Settle, Settled},
+    subject::SubjectPattern,
+    types::{Event, SubscribeOptions},
+};
+
+use crate::{
+    aftermath::Aftermath,
+    clock::{Nanos, nanos},
+    cursor::{Cursor, Fetch, Fetched},
+    schedule::Schedule,
+    store::Store,
+    wakers::{Place, Wakers},
+    window::{Pending, Phase, Window},
+};
+
+/// A consumer of the stream: a position, the unanswered deliveries and what has
+/// to come again. Durables are shared by handles, an ephemeral one has a single
+/// handle.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    store: Arc<Store>,
+    /// The name of a durable.
+    name: Option<Box<str>>,
+    filter: SubjectPattern,
+    settings: Settings,
+    // Locked before the store, never after it.
+    state: Mutex<State>,
+}
+
+/// The options that make a consumer, normalized so that they compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Seconds to wait for an answer after delivery 1, 2, …; the last repeats.
+    waits_secs: Vec<u64>,
+    max_deliver: Option<u64>,
+    max_ack_pending: Option<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` once the consumer is removed.
+    cursor: Option<Cursor>,
+    /// Fetched and not handed over: delivered to nobody yet.
+    ready: VecDeque<Fetched>,
+    window: Window,
+    schedule: Schedule,
+    /// Positions to deliver again, in this order.
+    again: VecDeque<u64>,
+    /// Handles that wait, to be told of anything but new events.
+    waiting: Wakers,
+    /// The latest of the deadlines at which they wake by themselves: an earlier
+    /// one has to be told to them.
+    watched: Nanos,
+    /// The gap at which the next warning is due.
+    next_warning: u64,
+}
+
+/// An event that is handed over.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) sequence: u64,
+    pub(crate) event: Event,
+    pub(crate) deliveries: u64,
+    pub(crate) pending: Option<u64>,
+    /// Where its answer goes; `None` if it needs none.
+    pub(crate) position: Option<u64>,
+}
+
+/// What a handle gets when it asks.
+#[derive(Debug)]
+pub(crate) enum Take {
+    Event(Taken),
+    /// Ask again, there was more to look at than one call should.
+    Unfinished,
+    /// Parked. Ask again when woken, or at the deadline.
+    Wait(Option<Nanos>),
+    /// Closed, or nothing can come any more.
+    Ended,
+    /// The consumer was removed.
+    Removed,
+}
+
+/// Where a handle is parked.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    route: Place,
+    full: Place,
+    consumer: Place,
+}
+
+impl Settings {
+    pub(crate) fn new(options: &SubscribeOptions) -> Self {
+        let ack_wait = options
+            .ack_wait_secs
+            .unwrap_or(SubscribeOptions::DEFAULT_ACK_WAIT_SECS);
+        Self {
+            waits_secs: if options.backoff_secs.is_empty() {
+                vec![ack_wait]
+            } else {
+                options.backoff_secs.clone()
+            },
+            max_deliver: options.delivery_cap(),
+            max_ack_pending: options.pending_bound(),
+        }
+    }
+
+    /// What differs between these settings and the ones that are asked for.
+    pub(crate) fn differences(&self, asked: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        let mut compare = |field: &str, stored: String, asked: String| {
+            if stored != asked {
+                differences.push(format!("{field} is {stored}, asked for {asked}"));
+            }
+        };
+        let waits = |settings: &Self| format!("{:?} s", settings.waits_secs);
+        let limit =
+            |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
+        compare("ack wait or backoff", waits(self), waits(asked));
+        compare(
+            "max_deliver",
+            limit(self.max_deliver),
+            limit(asked.max_deliver),
+        );
+        compare(
+            "max_ack_pending",
+            limit(self.max_ack_pending),
+            limit(asked.max_ack_pending),
+        );
+        differences
+    }
+
+    fn schedule(&self) -> Schedule {
+        let wait = |&seconds: &u64| nanos(Duration::from_secs(seconds));
+        Schedule::new(self.waits_secs.iter().map(wait).collect())
+    }
+
+    /// Whether `deliveries` is as often as an event may be delivered.
+    fn is_exhausted(&self, deliveries: u32) -> bool {
+        self.max_deliver
+            .is_some_and(|cap| u64::from(deliveries) >= cap)
+    }
+}
+
+impl Consumer {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        name: Option<&str>,
+        filter: SubjectPattern,
+        options: &SubscribeOptions,
+    ) -> Result<Self> {
+        let settings = Settings::new(options);
+        let cursor = store.open_cursor(&filter, &options.deliver_policy)?;
+        Ok(Self {
+            name: name.map(Into::into),
+            filter,
+            state: Mutex::new(State {
+                cursor: Some(cursor),
+                ready: VecDeque::new(),
+                window: Window::default(),
+                schedule: settings.schedule(),
+                again: VecDeque::new(),
+                waiting: Wakers::default(),
+                watched: 0,
+                next_warning: 1,
+            }),
+            settings,
+            store,
+        })
+    }
+
+    pub(crate) const fn filter(&self) -> &SubjectPattern {
+        &self.filter
+    }
+
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The durable's name, or what else to call it.
+    pub(crate) fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or("ephemeral")
+    }
+
+    pub(crate) const fn is_durable(&self) -> bool {
+        self.name.is_some()
+    }
+
+    /// Takes the next delivery, or parks `waker` at `places`.
+    ///
+    /// With `answered` the caller promises to come back before it takes another
+    /// one, which is its acknowledgement. An ephemeral consumer, whose only
+    /// handle the caller is, then need not remember the delivery.
+    pub(crate) fn take(&self, answered: bool, places: &mut Places, waker: &Waker) -> Take {
+        Aftermath::after(|after| self.take_locked(answered, places, waker, after))
+    }
+
+    fn take_locked(
+        &self,
+        answered: bool,
+        places: &mut Places,
+        waker: &Waker,
+        after: &mut Aftermath,
+    ) -> Take {
+        let mut state = self.lock();
+        let state = &mut *state;
+        if self.store.is_closed() {
+            return Take::Ended;
+        }
+        if state.cursor.is_none() {
+            return Take::Removed;
+        }
+        if !state.window.is_empty()
+            && let Some(taken) = self.take_again(state, after)
+        {
+            return Take::Event(taken);
+        }
+        if !self.has_room(state) {
+            if let Some((_, oldest)) = state.window.next_from(0) {
+                self.store
+                    .park_full(&mut places.full, waker, oldest.sequence);
+            }
+            return Take::Wait(state.wait(&mut places.consumer, waker));
+        }
+        let remembered = !answered || self.is_durable();
+        if let Some(fetched) = self.next_ready(state) {
+            return Take::Event(self.hand_over(state, fetched, remembered, after));
+        }
+        let Some(cursor) = &mut state.cursor else {
+            return Take::Removed;
+        };
+        let place = &mut places.route;
+        let (outcome, sealed) = self
+            .store
+            .fetch(cursor, &mut state.ready, place, waker, after);
+        self.warn_of_gap(state);
+        if let Some(fetched) = self.next_ready(state) {
+            return Take::Event(self.hand_over(state, fetched, remembered, after));
+        }
+        match outcome {
+            Fetch::Found | Fetch::Unfinished => Take::Unfinished,
+            Fetch::CaughtUp if sealed && state.window.is_empty() => Take::Ended,
+            // The only handle of an ephemeral consumer that owes no answer
+            // has nothing to be told but new events.
+            Fetch::CaughtUp if !self.is_durable() && state.window.is_empty() => Take::Wait(None),
+            Fetch::CaughtUp => Take::Wait(state.wait(&mut places.consumer, waker)),
+        }
+    }
+
+    /// The next fetched event that retention has not taken meanwhile.
+    fn next_ready(&self, state: &mut State) -> Option<Fetched> {
+        loop {
+            let fetched = state.ready.pop_front()?;
+            if !self.store.is_evicted(fetched.sequence) {
+                return Some(fetched);
+            }
+            if let Some(cursor) = &mut state.cursor {
+                cursor.lost_fetched();
+            }
+        }
+    }
+
+    fn hand_over(
+        &self,
+        state: &mut State,
+        fetched: Fetched,
+        remembered: bool,
+        after: &mut Aftermath,
+    ) -> Taken {
+        let position = remembered.then(|| {
+            let deadline = state.schedule.first_deadline(self.store.clock.now());
+            state.announce(deadline, after);
+            state.window.push(Pending {
+                sequence: fetched.sequence,
+                deadline,
+                deliveries: 1,
+                phase: Phase::First,
+            })
+        });
+        Taken {
+            sequence: fetched.sequence,
+            event: fetched.event,
+            deliveries: 1,
+            pending: fetched.pending,
+            position,
+        }
+    }
+
+    /// Takes what has to come again by now.
+    fn take_again(&self, state: &mut State, after: &mut Aftermath) -> Option<Taken> {
+        let now = self.store.clock.now();
+        self.queue_due(state, now);
+        while let Some(position) = state.again.pop_front() {
+            let queued = |pending: &&mut Pending| pending.phase == Phase::Queued;
+            let Some(pending) = state.window.get_mut(position).filter(queued) else {
+                continue;
+            };
+            let sequence = pending.sequence;
+            let cursor = state.cursor.as_ref()?;
+            let Some((event, behind)) = self.store.event(sequence, cursor, after) else {
+                // Retention wins over delivery.
+                state.window.remove(position);
+                continue;
+            };
+            pending.deliveries = pending.deliveries.saturating_add(1);
+            let deliveries = u64::from(pending.deliveries);
+            let deadline = state.schedule.wait_again(&mut state.window, position, now);
+            state.announce(deadline, after);
+            return Some(Taken {
+                sequence,
+                event,
+                deliveries,
+                pending: behind.map(|behind| behind + state.ready.len() as u64),
+                position: Some(position),
+            });
+        }
+        None
+    }
+
+    /// Queues what is due by `now`.
+    fn queue_due(&self, state: &mut State, now: Nanos) {
+        let mut due = Vec::new();
+        state.schedule.collect(&state.window, now, &mut due);
+        for position in due {
+            self.queue(state, position);
+        }
+    }
+
+    /// Queues a delivery to come again, unless it came as often as it may.
+    fn queue(&self, state: &mut State, position: u64) {
+        let Some(pending) = state.window.get_mut(position) else {
+            return;
+        };
+        if pending.phase == Phase::Queued {
+            return;
+        }
+        if self.settings.is_exhausted(pending.deliveries) {
+            tracing::warn!(
+                consumer = self.label(),
+                sequence = pending.sequence,
+                deliveries = pending.deliveries,
+                "an event used up its deliveries and is not delivered again"
+            );
+            state.window.remove(position);
+            return;
+        }
+        pending.phase = Phase::Queued;
+        state.again.push_back(position);
+    }
+
+    /// Whether one more delivery may be unanswered.
+    fn has_room(&self, state: &mut State) -> bool {
+        let Some(bound) = self.settings.max_ack_pending else {
+            return true;
+        };
+        if (state.window.len() as u64) < bound {
+            return true;
+        }
+        // What retention took does not count any more; it is the oldest.
+        while let Some((position, oldest)) = state.window.next_from(0)
+            && self.store.is_evicted(oldest.sequence)
+        {
+            state.window.remove(position);
+        }
+        (state.window.len() as u64) < bound
+    }
+
+    fn warn_of_gap(&self, state: &mut State) {
+        let missed = state.cursor.as_ref().map_or(0, Cursor::missed);
+        if missed >= state.next_warning {
+            // Doubled each time: a reader that never keeps up must not flood the log.
+            state.next_warning = missed.saturating_mul(2);
+            tracing::warn!(
+                consumer = self.label(),
+                filter = self.filter.as_str(),
+                missed,
+                "retention removed events before the consumer got to them"
+            );
+        }
+    }
+
+    /// How many events retention removed before the consumer got to them.
+    pub(crate) fn missed(&self) -> u64 {
+        self.lock().cursor.as_ref().map_or(0, Cursor::missed)
+    }
+
+    /// Gives up the places of a handle.
+    pub(crate) fn leave(&self, places: &mut Places) {
+        let mut state = self.lock();
+        state.waiting.leave(&mut places.consumer);
+        let route = state.cursor.as_ref().map(Cursor::route);
+        self.store.leave(route, &mut places.route, &mut places.full);
+    }
+
+    /// Removes the consumer: its position and all deliveries are forgotten.
+    /// Returns whether it was there.
+    pub(crate) fn remove(&self) -> bool {
+        Aftermath::after(|after| {
+            let mut state = self.lock();
+            let Some(cursor) = state.cursor.take() else {
+                return false;
+            };
+            state.ready.clear();
+            state.window = Window::default();
+            state.schedule = self.settings.schedule();
+            state.again.clear();
+            state.tell(after);
+            self.store.close_cursor(&cursor);
+            true
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No section under the lock panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, position: u64, answer: &Answer) -> Result<()> {
+        if self.store.is_closed() {
+            return Err(EventError::closed("the memory provider"));
+        }
+        Aftermath::after(|after| {
+            let mut state = self.lock();
+            let state = &mut *state;
+            match answer {
+                Answer::Nak => self.queue(state, position),
+                Answer::NakAfter(delay) => {
+                    let queued = |pending: &Pending| pending.phase == Phase::Queued;
+                    if state.window.get(position).is_some_and(queued) {
+                        return Ok(());
+                    }
+                    let exhausted =
+                        |pending: &Pending| self.settings.is_exhausted(pending.deliveries);
+                    if state.window.get(position).is_some_and(exhausted) {
+                        self.queue(state, position);
+                    } else {
+                        let at = self.store.clock.now().saturating_add(nanos(*delay));
+                        state.schedule.delay(&mut state.window, position, at);
+                    }
+                }
+                Answer::InProgress => {
+                    let queued = |pending: &Pending| pending.phase == Phase::Queued;
+                    if !state.window.get(position).is_some_and(queued) {
+                        let now = self.store.clock.now();
+                        state.schedule.wait_again(&mut state.window, position, now);
+                    }
+                    return Ok(());
+                }
+                // Ack, confirmed ack and term: settled for good.
+                _ => {
+                    let was_full = self
+                        .settings
+                        .max_ack_pending
+                        .is_some_and(|bound| state.window.len() as u64 >= bound);
+                    state.window.remove(position);
+                    if !was_full {
+                        return Ok(());
+                    }
+                }
+            }
+            state.tell(after);
+            Ok(())
+        })
+    }
+}
+
+impl State {
+    /// Parks a handle; returns the deadline at which it has to wake by itself.
+    fn wait(&mut self, place: &mut Place, waker: &Waker) -> Option<Nanos> {
+        let deadline = self.schedule.next_deadline(&self.window);
+        self.waiting.park(place, waker);
+        self.watched = self.watched.max(deadline.unwrap_or(Nanos::MAX));
+        deadline
+    }
+
+    /// Tells the waiting handles of a deadline that some of them do not watch.
+    fn announce(&mut self, deadline: Nanos, after: &mut Aftermath) {
+        if deadline < self.watched {
+            self.tell(after);
+        }
+    }
+
+    /// Wakes the waiting handles, to look for themselves.
+    fn tell(&mut self, after: &mut Aftermath) {
+        self.waiting.take(&mut after.woken);
+        self.watched = 0;
+    }
+}
+
+impl Settle for Consumer {
+    fn settle(&self, delivery: u64, answer: Answer) -> Settled {
+        Settled::Now(self.answer(delivery, &answer))
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}

@@ -1,0 +1,420 @@
+use std::{
+    collections::{BinaryHeap, VecDeque, binary_heap::PeekMut},
+    hash::BuildHasher,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+
+use a3s_event_core::{
+    EventError, Result,
+    subject::{SubjectPattern, SubjectPrefix},
+    types::{DeliverPolicy, Event, PublishOptions, StreamName},
+};
+use hashbrown::DefaultHashBuilder;
+
+use crate::{
+    aftermath::Aftermath,
+    clock::Clock,
+    cursor::{Cursor, Fetch, Fetched},
+    dedup::{DedupWindow, Fingerprint, Fingerprinter},
+    log::{Log, Slot},
+    routes::{RouteId, Routes},
+    subjects::Subjects,
+    wakers::Place,
+};
+
+/// How many events a history call copies before it lets others at the store.
+const HISTORY_CHUNK: usize = 1024;
+
+/// The stream with its indexes, shared by the provider and its consumers.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    /// How many ephemeral subscriptions are open.
+    pub(crate) ephemerals: AtomicUsize,
+    subject_hasher: DefaultHashBuilder,
+    fingerprinter: Fingerprinter,
+    inner: Mutex<Inner>,
+    /// The log's first sequence, to be read without the lock.
+    first: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// What is retained and what is taken. 0 is unlimited everywhere.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) prefix: String,
+    pub(crate) max_events: usize,
+    pub(crate) max_bytes: u64,
+    pub(crate) max_age_millis: u64,
+    pub(crate) max_event_bytes: usize,
+    pub(crate) duplicate_window: u64,
+    pub(crate) channel_capacity: usize,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) log: Log,
+    pub(crate) subjects: Subjects,
+    pub(crate) routes: Routes,
+    dedup: DedupWindow,
+    /// Nobody can publish any more: readers get what is left.
+    sealed: bool,
+}
+
+/// An event on its way into the stream.
+struct Incoming<'a> {
+    event: &'a Event,
+    size: u32,
+    subject_hash: u64,
+    fingerprint: Option<Fingerprint>,
+    expected: Option<u64>,
+}
+
+impl Store {
+    pub(crate) const STREAM: StreamName = StreamName::from_static("memory");
+
+    pub(crate) fn new(limits: Limits) -> Self {
+        let subject_hasher = DefaultHashBuilder::default();
+        Self {
+            clock: Clock::new(),
+            ephemerals: AtomicUsize::new(0),
+            inner: Mutex::new(Inner {
+                log: Log::new(),
+                subjects: Subjects::new(subject_hasher.clone()),
+                routes: Routes::new(limits.channel_capacity),
+                dedup: DedupWindow::new(limits.duplicate_window),
+                sealed: false,
+            }),
+            subject_hasher,
+            fingerprinter: Fingerprinter::default(),
+            first: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
+            limits,
+        }
+    }
+
+    /// The subject rules; an error when the configured prefix breaks them.
+    pub(crate) fn prefix(&self) -> Result<SubjectPrefix> {
+        SubjectPrefix::parse(&self.limits.prefix)
+    }
+
+    /// Checks what can be known about an event without the stream.
+    pub(crate) fn check(&self, event: &Event) -> Result<u32> {
+        let size = event.measure()?;
+        let mut limit = self.limits.max_event_bytes;
+        if let Ok(max_bytes @ 1..) = usize::try_from(self.limits.max_bytes)
+            && (limit == 0 || max_bytes < limit)
+        {
+            limit = max_bytes;
+        }
+        if limit > 0 && size > limit {
+            return Err(EventError::too_large(&event.id, size, limit));
+        }
+        u32::try_from(size).map_err(|_| EventError::too_large(&event.id, size, u32::MAX as usize))
+    }
+
+    /// Appends an event and returns its sequence.
+    pub(crate) fn publish(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
+        options.validate()?;
+        let incoming = Incoming {
+            event,
+            size: self.check(event)?,
+            subject_hash: self.subject_hasher.hash_one(event.subject.as_str()),
+            fingerprint: options
+                .msg_id
+                .as_deref()
+                .map(|id| self.fingerprinter.of(id)),
+            expected: options.expected_sequence,
+        };
+        Aftermath::after(|after| self.append(&incoming, after))
+    }
+
+    fn append(&self, incoming: &Incoming<'_>, after: &mut Aftermath) -> Result<u64> {
+        let now = self.clock.now();
+        let stored = self.clock.unix_millis(now);
+        let mut inner = self.open_inner()?;
+        let inner = &mut *inner;
+
+        let subject = match inner
+            .subjects
+            .find(incoming.subject_hash, &incoming.event.subject)
+        {
+            Some(known) => Some(known),
+            None => {
+                self.prefix()?.check_subject(&incoming.event.subject)?;
+                None
+            }
+        };
+        let last = inner.log.last();
+        if let Some(fingerprint) = incoming.fingerprint
+            && let Some(original) = inner.dedup.find(fingerprint, now)
+        {
+            return match incoming.expected {
+                Some(expected) if original != expected + 1 => {
+                    Err(EventError::conflict(expected, last))
+                }
+                _ => Ok(original),
+            };
+        }
+        if let Some(expected) = incoming.expected
+            && expected != last
+        {
+            return Err(EventError::conflict(expected, last));
+        }
+
+        let subject = subject.unwrap_or_else(|| {
+            inner
+                .subjects
+                .insert(incoming.subject_hash, &incoming.event.subject)
+        });
+        let sequence = last + 1;
+        let record = inner.subjects.get_mut(subject);
+        let previous = std::mem::replace(&mut record.last, sequence);
+        record.count += 1;
+        inner.log.push(Slot {
+            event: incoming.event.clone(),
+            subject,
+            size: incoming.size,
+            previous,
+            stored,
+        });
+        if let Some(fingerprint) = incoming.fingerprint {
+            inner.dedup.insert(fingerprint, sequence, now);
+        }
+        let fed = inner.subjects.routes(subject, &inner.routes);
+        inner.routes.feed(fed, sequence, after);
+        self.retain(inner, stored, after);
+        Ok(sequence)
+    }
+
+    /// The newest `limit` matching events, newest first.
+    pub(crate) fn history(&self, filter: Option<&str>, limit: usize) -> Result<Vec<Event>> {
+        let prefix = self.prefix()?;
+        let pattern = filter
+            .map(|filter| prefix.parse_pattern(filter))
+            .transpose()?;
+        let everything = pattern
+            .as_ref()
+            .is_none_or(|pattern| pattern.covers(prefix.everything()));
+
+        let mut found = Vec::new();
+        // The next sequences to return, one a subject; of everything, just one.
+        let mut heads: Option<BinaryHeap<u64>> = None;
+        while found.len() < limit {
+            let chunk = HISTORY_CHUNK.min(limit - found.len());
+            let more = self.with_current(|inner| {
+                let heads = heads.get_or_insert_with(|| match &pattern {
+                    Some(pattern) if !everything => inner.heads(&self.subject_hasher, pattern),
+                    _ => vec![inner.log.last()].into(),
+                });
+                take_newest(&inner.log, heads, everything, chunk, &mut found)
+            })?;
+            if !more {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Events, bytes.
+    pub(crate) fn size(&self) -> Result<(u64, u64)> {
+        self.with_current(|inner| (inner.log.len() as u64, inner.log.bytes()))
+    }
+
+    pub(crate) fn open_cursor(
+        &self,
+        pattern: &SubjectPattern,
+        policy: &DeliverPolicy,
+    ) -> Result<Cursor> {
+        let everything = pattern.covers(self.prefix()?.everything());
+        self.with_current(|inner| Cursor::open(inner, pattern, everything, policy))
+    }
+
+    pub(crate) fn close_cursor(&self, cursor: &Cursor) {
+        self.lock().routes.leave(cursor.route());
+    }
+
+    /// Fetches what comes next, or parks `waker` until something does.
+    /// The second value says that nothing will ever come.
+    pub(crate) fn fetch(
+        &self,
+        cursor: &mut Cursor,
+        fetched: &mut VecDeque<Fetched>,
+        place: &mut Place,
+        waker: &Waker,
+        after: &mut Aftermath,
+    ) -> (Fetch, bool) {
+        let mut inner = self.lock_expired(after);
+        let outcome = cursor.fetch(&mut inner, fetched);
+        if outcome == Fetch::CaughtUp {
+            inner.routes.wakers(cursor.route()).park(place, waker);
+        }
+        (outcome, inner.sealed)
+    }
+
+    /// The event with this sequence, unless retention took it, and how many
+    /// wait for `cursor`.
+    pub(crate) fn event(
+        &self,
+        sequence: u64,
+        cursor: &Cursor,
+        after: &mut Aftermath,
+    ) -> Option<(Event, Option<u64>)> {
+        let inner = self.lock_expired(after);
+        let event = inner.log.get(sequence)?.event.clone();
+        Some((event, cursor.pending(&inner)))
+    }
+
+    /// Parks `waker` until retention has taken sequence `oldest`.
+    pub(crate) fn park_full(&self, place: &mut Place, waker: &Waker, oldest: u64) {
+        self.lock().routes.park_full(place, waker, oldest);
+    }
+
+    /// Gives up the places of a handle on `route`.
+    pub(crate) fn leave(&self, route: Option<RouteId>, place: &mut Place, full: &mut Place) {
+        let mut inner = self.lock();
+        if let Some(route) = route {
+            inner.routes.wakers(route).leave(place);
+        }
+        inner.routes.leave_full(full);
+    }
+
+    /// Whether retention took this sequence, as of some moment ago.
+    pub(crate) fn is_evicted(&self, sequence: u64) -> bool {
+        sequence < self.first.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends everything: readers are woken and end.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.seal();
+    }
+
+    /// Nobody can publish any more: readers get what is left, then they end.
+    pub(crate) fn seal(&self) {
+        Aftermath::after(|after| {
+            let mut inner = self.lock();
+            inner.sealed = true;
+            inner.routes.wake_all(after);
+        });
+    }
+
+    /// Works on the open store once everything has expired that has to.
+    fn with_current<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> Result<R> {
+        Aftermath::after(|after| {
+            let mut inner = self.open_inner()?;
+            self.expire(&mut inner, after);
+            Ok(work(&mut inner))
+        })
+    }
+
+    fn lock_expired(&self, after: &mut Aftermath) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        self.expire(&mut inner, after);
+        inner
+    }
+
+    fn expire(&self, inner: &mut Inner, after: &mut Aftermath) {
+        if self.limits.max_age_millis > 0 {
+            let now = self.clock.unix_millis(self.clock.now());
+            self.retain(inner, now, after);
+        }
+    }
+
+    fn open_inner(&self) -> Result<MutexGuard<'_, Inner>> {
+        let inner = self.lock();
+        // Checked under the lock: what `close` overtook is refused.
+        if self.is_closed() {
+            return Err(EventError::closed("the memory provider"));
+        }
+        Ok(inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No section under the lock panics half-way through a change.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Evicts what exceeds the limits.
+    fn retain(&self, inner: &mut Inner, unix_millis: u64, after: &mut Aftermath) {
+        let limits = &self.limits;
+        let mut changed = false;
+        while let Some(oldest) = inner.log.front() {
+            let too_many = limits.max_events > 0 && inner.log.len() > limits.max_events;
+            let too_large = limits.max_bytes > 0 && inner.log.bytes() > limits.max_bytes;
+            let too_old = limits.max_age_millis > 0
+                && oldest.stored.saturating_add(limits.max_age_millis) <= unix_millis;
+            if !(too_many || too_large || too_old) {
+                break;
+            }
+            if let Some(slot) = inner.log.evict() {
+                inner.subjects.evicted(slot.subject);
+                after.evicted.push(slot.event);
+                changed = true;
+            }
+        }
+        if changed {
+            let first = inner.log.first();
+            self.first.store(first, Ordering::Relaxed);
+            inner.routes.evicted_before(first, after);
+        }
+    }
+}
+
+impl Inner {
+    /// The newest sequence of each retained subject that `pattern` selects.
+    fn heads(&self, hasher: &DefaultHashBuilder, pattern: &SubjectPattern) -> BinaryHeap<u64> {
+        let mut newest = Vec::new();
+        if pattern.is_literal() {
+            let subject = pattern.as_str();
+            let found = self.subjects.find(hasher.hash_one(subject), subject);
+            newest.extend(found.map(|id| self.subjects.get(id).last));
+        } else {
+            self.subjects
+                .matching(pattern, |subject| newest.push(subject.last));
+        }
+        newest.into()
+    }
+}
+
+/// Moves up to `chunk` events to `found`, always the newest of the `heads`, and
+/// each head on to the one before it: of `everything`, or of the same subject.
+/// Returns whether there may be more.
+fn take_newest(
+    log: &Log,
+    heads: &mut BinaryHeap<u64>,
+    everything: bool,
+    chunk: usize,
+    found: &mut Vec<Event>,
+) -> bool {
+    let mut left = chunk;
+    while left > 0 {
+        let Some(mut head) = heads.peek_mut() else {
+            return false;
+        };
+        let sequence = *head;
+        let Some(slot) = log.get(sequence) else {
+            // What is older on this subject is evicted too.
+            PeekMut::pop(head);
+            continue;
+        };
+        found.push(slot.event.clone());
+        *head = if everything {
+            sequence - 1
+        } else {
+            slot.previous
+        };
+        left -= 1;
+    }
+    true
+}

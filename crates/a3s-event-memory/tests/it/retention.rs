@@ -1,0 +1,138 @@
+//! What is retained, and that retention wins over delivery.
+
+use std::time::Duration;
+
+use a3s_event_core::{
+    EventError,
+    provider::EventProvider,
+    types::{PublishOptions, SubscribeOptions},
+};
+use a3s_event_memory::MemoryProvider;
+
+use crate::{event, next, provider, publish};
+
+#[tokio::test]
+async fn events_are_retained_by_count_bytes_and_age() {
+    let by_bytes = MemoryProvider::builder().max_bytes(2000).build().unwrap();
+    publish(&by_bytes, "events.a.x", 0..100).await;
+    let info = by_bytes.info().await.unwrap();
+    assert!(info.bytes <= 2000 && info.messages > 5, "{info:?}");
+
+    let by_count = provider(10, 0);
+    publish(&by_count, "events.a.x", 0..100).await;
+    assert_eq!(by_count.info().await.unwrap().messages, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn age_is_measured_on_the_pausable_clock() {
+    let provider = MemoryProvider::builder()
+        .max_age(Duration::from_secs(10))
+        .build()
+        .unwrap();
+    publish(&provider, "events.a.x", 0..1).await;
+    tokio::time::advance(Duration::from_secs(6)).await;
+    publish(&provider, "events.a.x", 1..2).await;
+    tokio::time::advance(Duration::from_secs(6)).await;
+
+    let history = provider.history(None, 10).await.unwrap();
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0].payload["number"], 1);
+    let mut reader = provider.subscribe("events.>").await.unwrap();
+    assert_eq!(next(&mut *reader).await.sequence, 2);
+    assert_eq!(reader.missed(), 0);
+}
+
+#[tokio::test]
+async fn an_event_over_a_limit_is_refused_with_size_and_limit() {
+    let provider = MemoryProvider::builder()
+        .max_event_bytes(300)
+        .build()
+        .unwrap();
+    let mut large = event("events.a.x", 1);
+    large.summary = "x".repeat(500);
+    let refused = provider.publish(&large).await;
+    assert!(matches!(refused, Err(EventError::TooLarge { size, limit: 300, .. }) if size > 500));
+    assert_eq!(provider.info().await.unwrap().messages, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn eviction_makes_room_for_a_reader_at_its_bound() {
+    let provider = provider(10, 10_000);
+    let options = SubscribeOptions {
+        max_ack_pending: Some(1),
+        ..Default::default()
+    };
+    let mut reader = provider
+        .subscribe_with_options("events.>", &options)
+        .await
+        .unwrap();
+    publish(&provider, "events.a.x", 0..1).await;
+    let unanswered = reader.next_manual_ack().await.unwrap().unwrap();
+
+    let started = tokio::time::Instant::now();
+    let waiting = tokio::spawn(async move { reader.next_manual_ack().await });
+    tokio::task::yield_now().await;
+    publish(&provider, "events.a.x", 1..12).await;
+    let second = waiting.await.unwrap().unwrap().unwrap();
+
+    assert_eq!(second.received.sequence, 3);
+    assert_eq!(
+        started.elapsed(),
+        Duration::ZERO,
+        "it did not wait for the ack wait"
+    );
+    unanswered.ack().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_id_is_remembered_for_its_window_and_not_longer() {
+    let provider = MemoryProvider::builder()
+        .duplicate_window(Duration::from_secs(5))
+        .max_events(1)
+        .build()
+        .unwrap();
+    let options = PublishOptions::default().with_msg_id("order-1");
+    let event = event("events.a.x", 1);
+    assert_eq!(
+        provider
+            .publish_with_options(&event, &options)
+            .await
+            .unwrap(),
+        1
+    );
+    publish(&provider, "events.a.x", 0..3).await;
+    assert_eq!(
+        provider
+            .publish_with_options(&event, &options)
+            .await
+            .unwrap(),
+        1
+    );
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(
+        provider
+            .publish_with_options(&event, &options)
+            .await
+            .unwrap(),
+        5
+    );
+}
+
+#[tokio::test]
+async fn a_prefix_that_breaks_the_rules_is_an_error_and_no_panic() {
+    for prefix in ["", "a b", "$JS", "a.>"] {
+        let built = MemoryProvider::builder().subject_prefix(prefix).build();
+        assert!(
+            matches!(built, Err(EventError::InvalidSubject { .. })),
+            "{prefix}"
+        );
+    }
+    let provider = MemoryProvider::new(a3s_event_memory::MemoryConfig {
+        subject_prefix: "a\r\nb".to_string(),
+        ..Default::default()
+    });
+    let refused = provider.publish(&event("a\r\nb.c.d", 1)).await;
+    assert!(matches!(refused, Err(EventError::InvalidSubject { .. })));
+    assert!(provider.subscribe(">").await.is_err());
+    assert!(provider.history(None, 1).await.is_err());
+}

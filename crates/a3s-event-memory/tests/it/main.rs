@@ -1,12 +1,14 @@
 //! What is particular to the memory provider; what every provider must do is in
 //! the conformance suite.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod lag;
 mod redelivery;
 mod retention;
 mod stress;
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use a3s_event_core::{
     provider::{EventProvider, Subscription},
@@ -34,15 +36,10 @@ async fn publish(provider: &MemoryProvider, subject: &str, numbers: std::ops::Ra
 }
 
 /// Waits for the next event under a deadline.
-#[track_caller]
-fn next(subscription: &mut dyn Subscription) -> impl Future<Output = ReceivedEvent> + use<'_> {
-    async {
-        let next = tokio::time::timeout(Duration::from_secs(600), subscription.next());
-        next.await
-            .expect("an event comes")
-            .unwrap()
-            .expect("the subscription is open")
-    }
+async fn next(subscription: &mut dyn Subscription) -> ReceivedEvent {
+    let next = tokio::time::timeout(Duration::from_secs(600), subscription.next());
+    let received = next.await.expect("an event comes").unwrap();
+    received.expect("the subscription is open")
 }
 
 /// Whether nothing comes, for longer than any deadline of the test.

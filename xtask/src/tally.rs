@@ -7,18 +7,20 @@ pub(crate) struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// Inside a binary in which no test is selected.
-    idle: bool,
+    /// Inside a binary that runs at least one test.
+    busy: bool,
 }
 
 impl Tally {
     /// Counts in a binary's closing line, and says whether a line of its output is worth showing.
     pub(crate) fn read(&mut self, line: &str) -> bool {
         let line = without_colors(line);
-        self.idle |= line == "running 0 tests";
-        let shown = !self.idle;
-        if let Some(report) = line.strip_prefix("test result: ") {
-            self.idle = false;
+        let is_idle = line == "running 0 tests";
+        self.busy |= line.starts_with("running ") && !is_idle;
+        let report = line.strip_prefix("test result: ");
+        let shown = self.busy || !(is_idle || report.is_some() || line.is_empty());
+        if let Some(report) = report {
+            self.busy = false;
             self.count(report);
         }
         shown
@@ -62,22 +64,22 @@ fn without_colors(line: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Reads lines, and compares those shown and the sum.
     fn check(lines: &[&str], shown: &[&str], tally: &str) {
         let mut read = Tally::default();
-        let passed_on: Vec<_> = lines
-            .iter()
-            .copied()
-            .filter(|line| read.read(line))
-            .collect();
-        assert_eq!(passed_on, shown);
+        let passed_on = lines.iter().copied().filter(|line| read.read(line));
+        assert_eq!(passed_on.collect::<Vec<_>>(), shown);
         assert_eq!(read.to_string(), tally);
     }
 
     #[test]
     fn closing_lines_of_all_binaries_are_summed() {
         let lines = [
+            "running 4 tests",
             "test publish::is_stored ... ok",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.01s",
+            "running 12 tests",
+            "",
             "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
         ];
         check(&lines, &lines, "13 passed, 2 failed, 1 ignored");
@@ -85,8 +87,9 @@ mod tests {
 
     #[test]
     fn colors_are_looked_through() {
-        let line = "test result: \u{1b}[32mok\u{1b}[m\u{1b}(B. 4 passed; 0 failed; 0 ignored";
-        check(&[line], &[line], "4 passed, 0 failed");
+        let result = "test result: \u{1b}[32mok\u{1b}[m\u{1b}(B. 4 passed; 0 failed; 0 ignored";
+        let lines = ["running 4 tests", result];
+        check(&lines, &lines, "4 passed, 0 failed");
     }
 
     #[test]
@@ -96,13 +99,19 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_without_selected_tests_is_not_shown() {
+    fn binaries_without_selected_tests_are_not_shown() {
         let idle = [
+            "",
             "running 0 tests",
             "",
-            "test result: ok. 0 passed; 0 failed; 9 filtered out",
+            "test result: ok. 0 passed; 0 failed",
+            "",
         ];
         let busy = ["running 1 test", "", "test result: ok. 1 passed; 0 failed"];
-        check(&[idle, busy].concat(), &busy, "1 passed, 0 failed");
+        check(
+            &[&idle[..], &busy, &idle].concat(),
+            &busy,
+            "1 passed, 0 failed",
+        );
     }
 }

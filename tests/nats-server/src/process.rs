@@ -1,0 +1,190 @@
+//! One run of the program, from its start until it is gone.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    error::{Error, Result},
+    folder::Folder,
+};
+
+/// How long a start may take; what is stored must be read back within it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at something that is awaited.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// A running server, which is killed on drop.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) port: u16,
+}
+
+/// What a server is started with; a restart takes the same.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) program: PathBuf,
+    /// The server's own folder: store, log, configuration.
+    pub(crate) folder: Folder,
+    /// Whether the folder holds a configuration.
+    pub(crate) configured: bool,
+}
+
+impl Start {
+    const CONFIGURATION: &str = "server.conf";
+    const LOG: &str = "log";
+    /// What the server prints while it has no log yet: mistakes in the configuration.
+    const OUTPUT: &str = "output";
+
+    /// Writes the configuration that the server is to read.
+    pub(crate) fn configure(&mut self, text: &str) -> Result<()> {
+        self.configured = true;
+        fs::write(self.folder.path().join(Self::CONFIGURATION), text)
+            .map_err(Error::io("write the server's configuration"))
+    }
+
+    /// Starts the server on this port, or on one that is free, and waits until JetStream is healthy.
+    pub(crate) fn run(&self, port: Option<u16>) -> Result<Process> {
+        let folder = &self.folder.path();
+        self.remove_ports_files()
+            .map_err(Error::io(format_args!("clear {}", folder.display())))?;
+        let output = File::create(folder.join(Self::OUTPUT))
+            .map_err(Error::io(format_args!("write into {}", folder.display())))?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(["-a", "127.0.0.1", "-m", "-1", "-js", "-p"])
+            .arg(port.map_or("-1".to_owned(), |port| port.to_string()))
+            .arg("-sd")
+            .arg(folder.join("store"))
+            .arg("--ports_file_dir")
+            .arg(folder)
+            .arg("-l")
+            .arg(folder.join(Self::LOG));
+        if self.configured {
+            command.arg("-c").arg(folder.join(Self::CONFIGURATION));
+        }
+        // Nothing is inherited: a server that outlives its test would keep the reader of the test's output waiting.
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(output)
+            .spawn()
+            .map_err(Error::io(format_args!("start {}", self.program.display())))?;
+        // From here on, an error kills the child.
+        let mut process = Process { child, port: 0 };
+        self.await_health(&mut process)?;
+        Ok(process)
+    }
+
+    fn await_health(&self, process: &mut Process) -> Result<()> {
+        let ports_file = format!("nats-server_{}.ports", process.child.id());
+        let ports_file = self.folder.path().join(ports_file);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // Until it is written to its end, the file is not readable as JSON.
+            let ports = fs::read(&ports_file).unwrap_or_default();
+            let ports: Value = serde_json::from_slice(&ports).unwrap_or_default();
+            if let (Some(port), Some(monitoring)) =
+                (port(&ports["nats"]), port(&ports["monitoring"]))
+            {
+                process.port = port;
+                if is_healthy(monitoring) {
+                    return Ok(());
+                }
+            }
+            let ended = process
+                .child
+                .try_wait()
+                .map_err(Error::io("wait for the server"))?;
+            if let Some(status) = ended {
+                return Err(self.failure(&format!("ended with {status}")));
+            }
+            if Instant::now() > deadline {
+                return Err(self.failure(&format!("is not healthy after {PATIENCE:?}")));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// A killed server leaves its file behind, and a later one may get the same process id.
+    fn remove_ports_files(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.folder.path())? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "ports")
+            {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn failure(&self, what: &str) -> Error {
+        let read = |name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        let printed = [read(Self::LOG), read(Self::OUTPUT)].concat();
+        let lines: Vec<_> = printed.lines().collect();
+        let end = lines[lines.len().saturating_sub(12)..].join("\n");
+        Error::new(format!("{} {what}\n{end}", self.program.display()))
+    }
+}
+
+impl Process {
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill().map_err(Error::io("kill the server"))?;
+        self.child
+            .wait()
+            .map_err(Error::io("wait for the server"))?;
+        Ok(())
+    }
+
+    /// Sends a signal by its name; the standard library knows no other than KILL.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .map_err(Error::io("run `kill`"))?;
+        if !status.success() {
+            return Err(Error::new(format!("`kill -s {name}` failed with {status}")));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It fails where the server was killed already, and where it is gone all is well.
+        let _ = self.kill();
+    }
+}
+
+/// Reads the port of the first address in a list such as `["nats://127.0.0.1:4222"]`.
+fn port(addresses: &Value) -> Option<u16> {
+    addresses[0].as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+fn is_healthy(monitoring: u16) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, monitoring))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        io::Result::Ok(answer)
+    };
+    ask().is_ok_and(|answer| {
+        answer
+            .lines()
+            .next()
+            .is_some_and(|status| status.contains(" 200 "))
+    })
+}

@@ -76,7 +76,10 @@ pub(crate) fn run(project: &Project, full: bool, from: Option<&str>) -> Result {
             break;
         }
     }
-    println!("\n{}\n{tally}", table(&times, outcome.is_err()));
+    println!("\n{}", table(&times, outcome.is_err()));
+    if times.iter().any(|(name, _)| *name == "test") {
+        println!("{tally}");
+    }
     outcome
 }
 

@@ -41,10 +41,9 @@ pub(crate) fn run(project: &Project, command: &NatsCmd) -> Result {
     }
 }
 
-/// Sees to it that tests find a server, where some need one and the environment names none.
+/// Sees to it that tests find a server to start, where some need one and the environment names none.
 pub(crate) fn ensure(project: &Project) -> Result {
-    let named = env::var_os(URL).or(env::var_os(PROGRAM)).is_some();
-    if named || project.server_users().next().is_none() {
+    if env::var_os(PROGRAM).is_some() || project.server_users().next().is_none() {
         return Ok(());
     }
     if let Err(failure) = fetch(project, DEFAULT_VERSION) {

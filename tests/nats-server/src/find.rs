@@ -75,7 +75,7 @@ fn find(places: &Places, version: impl Fn(&Path) -> Option<Version>) -> Result<(
     }
     Err(Error::new(format!(
         "there is no nats-server to test with, which would be, in this order,\n\
-         - the running server at {URL}, which is not set or does not serve this test\n\
+         - the running server that {URL} names, if the test can share one\n\
          - the program named by {PROGRAM}, which is not set\n\
          - target/{fetched}, which `cargo xtask nats fetch` brings\n\
          - nats-server {OLDEST} or newer on the PATH: {on_path}"

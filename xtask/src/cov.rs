@@ -20,26 +20,17 @@ pub(crate) fn run(project: &Project, flags: &flags::Cov) -> Result {
         let environment = [("LLVM_COV", &cov), ("LLVM_PROFDATA", &profdata)];
         cmd!(shell, "{program} llvm-cov").envs(environment)
     };
-    let what = [
-        "--no-report",
-        "--workspace",
-        "--exclude",
-        "xtask",
-        "--all-features",
-    ];
-    let how = ["--locked", "--no-fail-fast", "--", "--include-ignored"];
-    run_command(llvm_cov().args(what).args(how))?;
+    // Profiles of earlier runs would be added to those of this one.
+    run_command(llvm_cov().args(["clean", "--workspace", "--profraw-only"]))?;
+    let what = "--no-report --workspace --exclude xtask --all-features --locked";
+    let how = "--no-fail-fast -- --include-ignored";
+    run_command(llvm_cov().args(what.split(' ')).args(how.split(' ')))?;
 
     let report = llvm_cov().arg("report");
     let folder = shell.create_dir(project.target.join("coverage"))?;
     if flags.html {
-        let open = flags.open.then_some("--open");
-        run_command(
-            report
-                .args(["--html", "--output-dir"])
-                .arg(folder)
-                .args(open),
-        )
+        let html = report.args(["--html", "--output-dir"]).arg(folder);
+        run_command(html.args(flags.open.then_some("--open")))
     } else if flags.lcov {
         let file = folder.join("lcov.info");
         run_command(report.args(["--lcov", "--output-path"]).arg(file))

@@ -164,6 +164,38 @@ impl Event {
         self
     }
 
+    /// Replaces the payload. Other handles keep theirs; of what they share,
+    /// everything but the payload is copied.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use a3s_event_core::types::Event;
+    ///
+    /// let event = Event::new("events.a.b", "a", "", "", serde_json::json!({"rate": 7.35}));
+    /// let sealed = event.clone().with_payload(serde_json::json!("sealed"));
+    /// assert_eq!((sealed.id.as_str(), &event.payload["rate"]), (event.id.as_str(), &7.35.into()));
+    /// ```
+    #[must_use]
+    pub fn with_payload(mut self, payload: Value) -> Self {
+        if let Some(fields) = Arc::get_mut(&mut self.0) {
+            fields.payload = payload;
+            return self;
+        }
+        Self::from(EventFields {
+            id: self.id.clone(),
+            subject: self.subject.clone(),
+            category: self.category.clone(),
+            event_type: self.event_type.clone(),
+            version: self.version,
+            payload,
+            summary: self.summary.clone(),
+            source: self.source.clone(),
+            timestamp: self.timestamp,
+            metadata: self.metadata.clone(),
+        })
+    }
+
     /// Returns the fields; copies them only if another handle shares them.
     #[must_use]
     pub fn into_fields(self) -> EventFields {

@@ -159,27 +159,36 @@ pub enum EventError {
     },
 
     /// No key with this id is registered. Retry after the key has arrived.
-    #[error("unknown key `{key_id}`: add it to the encryptor")]
+    #[error(
+        "unknown key `{key_id}`{}: add it to the encryptor",
+        of_event(event_id)
+    )]
     #[non_exhaustive]
     KeyUnknown {
         /// The key id.
         key_id: String,
+        /// The event that needs it, where one is known.
+        event_id: Option<String>,
     },
 
     /// The key is registered but disabled. Retry after it is enabled again.
-    #[error("key `{key_id}` is disabled")]
+    #[error("key `{key_id}` is disabled{}", of_event(event_id))]
     #[non_exhaustive]
     KeyDisabled {
         /// The key id.
         key_id: String,
+        /// The event that needs it, where one is known.
+        event_id: Option<String>,
     },
 
     /// The key was destroyed on purpose; what it encrypted stays unreadable.
-    #[error("key `{key_id}` was destroyed")]
+    #[error("key `{key_id}` was destroyed{}", of_event(event_id))]
     #[non_exhaustive]
     KeyDestroyed {
         /// The key id.
         key_id: String,
+        /// The event that needs it, where one is known.
+        event_id: Option<String>,
     },
 
     /// A stored message is no event. It was terminated, or dead-lettered where
@@ -423,6 +432,7 @@ impl EventError {
     pub fn key_unknown(key_id: &str) -> Self {
         Self::KeyUnknown {
             key_id: escaped(key_id),
+            event_id: None,
         }
     }
 
@@ -431,6 +441,7 @@ impl EventError {
     pub fn key_disabled(key_id: &str) -> Self {
         Self::KeyDisabled {
             key_id: escaped(key_id),
+            event_id: None,
         }
     }
 
@@ -439,6 +450,7 @@ impl EventError {
     pub fn key_destroyed(key_id: &str) -> Self {
         Self::KeyDestroyed {
             key_id: escaped(key_id),
+            event_id: None,
         }
     }
 
@@ -525,6 +537,30 @@ impl EventError {
             operation: operation.into(),
             source: source.into(),
         }
+    }
+
+    /// Names the event in an error about encryption or keys that does not name
+    /// one yet; any other error stays as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use a3s_event_core::EventError;
+    ///
+    /// let error = EventError::key_unknown("2031").for_event("evt-1");
+    /// assert_eq!(error.to_string(), "unknown key `2031` for event `evt-1`: add it to the encryptor");
+    /// ```
+    #[must_use]
+    pub fn for_event(mut self, id: &str) -> Self {
+        if let Self::Encryption { event_id, .. }
+        | Self::KeyUnknown { event_id, .. }
+        | Self::KeyDisabled { event_id, .. }
+        | Self::KeyDestroyed { event_id, .. } = &mut self
+            && event_id.is_none()
+        {
+            *event_id = Some(escaped(id));
+        }
+        self
     }
 
     /// The stable name of the variant, in snake case: a label for metrics and

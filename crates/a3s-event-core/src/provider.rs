@@ -8,7 +8,7 @@ mod subscription;
 
 use async_trait::async_trait;
 
-pub use info::{Capabilities, ProviderInfo};
+pub use info::{Capabilities, ConsumerInfo, ProviderInfo};
 pub use pending::{Answer, DeliveryHandle, PendingEvent, Settle, Settled};
 pub use stream::EventStream;
 pub use subscription::{Delivery, Subscription, UndecodableEvent};
@@ -113,6 +113,23 @@ pub trait EventProvider: Send + Sync {
 
     /// Describes the backend. The cost does not depend on what is stored.
     async fn info(&self) -> Result<ProviderInfo>;
+
+    /// How far the durable consumer `consumer_name` is behind. The cost does not
+    /// depend on what is stored.
+    ///
+    /// The default cannot tell.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::NotFound`] when there is no such consumer,
+    /// [`EventError::Unsupported`] where the backend cannot tell.
+    async fn consumer_info(&self, consumer_name: &str) -> Result<ConsumerInfo> {
+        let _: &str = consumer_name;
+        Err(EventError::unsupported(
+            self.name().to_owned(),
+            "information about a consumer",
+        ))
+    }
 
     /// The subject of `topic` in `category`, unchecked.
     fn build_subject(&self, category: &str, topic: &str) -> String;

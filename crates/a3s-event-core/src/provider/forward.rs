@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Capabilities, EventProvider, ProviderInfo, Subscription};
+use super::{Capabilities, ConsumerInfo, EventProvider, ProviderInfo, Subscription};
 use crate::{
     Result,
     types::{Event, PublishOptions, SubscribeOptions},
@@ -46,6 +46,10 @@ macro_rules! forward_provider {
 
             async fn info(&self) -> Result<ProviderInfo> {
                 (**self).info().await
+            }
+
+            async fn consumer_info(&self, consumer_name: &str) -> Result<ConsumerInfo> {
+                (**self).consumer_info(consumer_name).await
             }
 
             fn build_subject(&self, category: &str, topic: &str) -> String {

@@ -55,6 +55,37 @@ impl ProviderInfo {
     }
 }
 
+/// How far a durable consumer is behind.
+///
+/// # Examples
+///
+/// ```
+/// use a3s_event_core::provider::ConsumerInfo;
+///
+/// let info = ConsumerInfo::new(120, 3);
+/// assert_eq!((info.pending, info.unanswered), (120, 3));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerInfo {
+    /// Matching events that were not delivered yet.
+    pub pending: u64,
+    /// Delivered events without an answer that settles them, over all handles;
+    /// refused ones that wait for their next delivery included.
+    pub unanswered: u64,
+}
+
+impl ConsumerInfo {
+    /// A consumer with `pending` undelivered and `unanswered` unsettled events.
+    #[must_use]
+    pub const fn new(pending: u64, unanswered: u64) -> Self {
+        Self {
+            pending,
+            unanswered,
+        }
+    }
+}
+
 macro_rules! capabilities {
     ($($(#[$doc:meta])* $field:ident / $with:ident = $default:literal,)+) => {
         /// What a provider honors.

@@ -109,18 +109,26 @@ fn validate_tokens(
     if text.len() > MAX_SUBJECT_BYTES {
         return invalid("must not be longer than 1024 bytes");
     }
+    if has_space_or_control(text) {
+        return invalid("white space and control characters are not allowed");
+    }
     for token in text.split('.') {
         if token.is_empty() {
             return invalid("tokens between dots must not be empty");
-        }
-        if token.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return invalid("white space and control characters are not allowed");
         }
         if let Err(rule) = check(token) {
             return invalid(rule);
         }
     }
     Ok(())
+}
+
+fn has_space_or_control(text: &str) -> bool {
+    // Nearly all subjects are ASCII, where bytes decide.
+    if text.is_ascii() {
+        return text.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
+    }
+    text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 #[cfg(test)]

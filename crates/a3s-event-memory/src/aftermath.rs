@@ -1,4 +1,4 @@
-use std::{cell::Cell, task::Waker};
+use std::task::Waker;
 
 use a3s_event_core::types::Event;
 
@@ -6,29 +6,50 @@ use a3s_event_core::types::Event;
 /// runs foreign code, and freeing an event may take longer than a publish.
 #[derive(Default)]
 pub(crate) struct Aftermath {
-    pub(crate) woken: Vec<Waker>,
-    pub(crate) evicted: Vec<Event>,
+    woken: Few<Waker>,
+    evicted: Few<Event>,
+}
+
+/// A list that allocates from the second element on.
+struct Few<T> {
+    first: Option<T>,
+    more: Vec<T>,
 }
 
 impl Aftermath {
     /// Runs `locked`, which releases its locks before it returns, then does
     /// what is left.
-    ///
-    /// The lists are kept per thread, so that neither allocates.
     pub(crate) fn after<R>(locked: impl FnOnce(&mut Self) -> R) -> R {
-        thread_local! {
-            static KEPT: Cell<Aftermath> = const {
-                Cell::new(Aftermath { woken: Vec::new(), evicted: Vec::new() })
-            };
-        }
-        // Taken out meanwhile: a waker may run code that comes here again.
-        let mut left = KEPT.take();
+        let mut left = Self::default();
         let result = locked(&mut left);
-        for waker in left.woken.drain(..) {
-            waker.wake();
-        }
-        left.evicted.clear();
-        KEPT.set(left);
+        left.woken.first.into_iter().for_each(Waker::wake);
+        left.woken.more.into_iter().for_each(Waker::wake);
         result
+    }
+
+    pub(crate) fn wake(&mut self, waker: Waker) {
+        self.woken.push(waker);
+    }
+
+    pub(crate) fn free(&mut self, event: Event) {
+        self.evicted.push(event);
+    }
+}
+
+impl<T> Few<T> {
+    fn push(&mut self, element: T) {
+        match self.first {
+            None => self.first = Some(element),
+            Some(_) => self.more.push(element),
+        }
+    }
+}
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self {
+            first: None,
+            more: Vec::new(),
+        }
     }
 }

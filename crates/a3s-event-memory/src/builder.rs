@@ -46,7 +46,7 @@ impl MemoryProviderBuilder {
     }
 
     /// How many bytes of events are retained, measured as
-    /// [`EventFields::measure`](a3s_event_core::types::EventFields::measure)
+    /// [`Event::measure`](a3s_event_core::types::Event::measure)
     /// does; the oldest goes first, and a larger event is refused. 0, the
     /// default, is unlimited.
     pub const fn max_bytes(mut self, bytes: u64) -> Self {

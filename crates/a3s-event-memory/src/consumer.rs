@@ -7,7 +7,7 @@ use std::{
 
 use a3s_event_core::{
     EventError, Result,
-    provider::{Answer, Settle, Settled},
+    provider::{Answer, ConsumerInfo, Settle, Settled},
     subject::SubjectPattern,
     types::{Event, SubscribeOptions},
 };
@@ -71,8 +71,8 @@ pub(crate) struct Taken {
     pub(crate) event: Event,
     pub(crate) deliveries: u64,
     pub(crate) pending: Option<u64>,
-    /// Where its answer goes; `None` if it needs none.
-    pub(crate) position: Option<u64>,
+    /// Where its answer goes.
+    pub(crate) position: u64,
 }
 
 /// What a handle gets when it asks.
@@ -195,23 +195,72 @@ impl Consumer {
     }
 
     /// Takes the next delivery, or parks `waker` at `places`.
-    ///
-    /// With `answered` the caller promises to come back before it takes another
-    /// one, which is its acknowledgement. An ephemeral consumer, whose only
-    /// handle the caller is, then need not remember the delivery.
-    pub(crate) fn take(&self, answered: bool, places: &mut Places, waker: &Waker) -> Take {
-        Aftermath::after(|after| self.take_locked(answered, places, waker, after))
+    pub(crate) fn take(&self, places: &mut Places, waker: &Waker) -> Take {
+        Aftermath::after(|after| {
+            let state = &mut *self.lock();
+            self.take_from(state, places, waker, after)
+        })
     }
 
-    fn take_locked(
+    /// Takes what was fetched, or parks `waker` at `places`: for the only handle
+    /// of an ephemeral consumer, which acknowledges by coming back and owes no
+    /// answer. Nothing of what it takes has to be remembered.
+    pub(crate) fn take_batch(
         &self,
-        answered: bool,
+        batch: &mut VecDeque<Fetched>,
+        places: &mut Places,
+        waker: &Waker,
+    ) -> Take {
+        Aftermath::after(|after| {
+            let state = &mut *self.lock();
+            debug_assert!(!self.is_durable() && state.window.is_empty() && batch.is_empty());
+            if self.store.is_closed() {
+                return Take::Ended;
+            }
+            if state.ready.is_empty() {
+                let Some(cursor) = &mut state.cursor else {
+                    return Take::Removed;
+                };
+                let place = &mut places.route;
+                let (outcome, sealed) =
+                    self.store
+                        .fetch(cursor, &mut state.ready, place, waker, after);
+                self.warn_of_gap(state);
+                if outcome == Fetch::CaughtUp {
+                    return if sealed {
+                        Take::Ended
+                    } else {
+                        Take::Wait(None)
+                    };
+                }
+            }
+            std::mem::swap(batch, &mut state.ready);
+            Take::Unfinished
+        })
+    }
+
+    /// Takes back what the handle has left of a batch, before it reads in
+    /// another way.
+    pub(crate) fn return_batch(&self, batch: &mut VecDeque<Fetched>) {
+        let state = &mut *self.lock();
+        debug_assert!(state.ready.is_empty(), "a batch is fetched only when it is");
+        std::mem::swap(batch, &mut state.ready);
+    }
+
+    /// An event of a batch was evicted before it was handed over.
+    pub(crate) fn lost_fetched(&self) {
+        if let Some(cursor) = &mut self.lock().cursor {
+            cursor.lost_fetched();
+        }
+    }
+
+    fn take_from(
+        &self,
+        state: &mut State,
         places: &mut Places,
         waker: &Waker,
         after: &mut Aftermath,
     ) -> Take {
-        let mut state = self.lock();
-        let state = &mut *state;
         if self.store.is_closed() {
             return Take::Ended;
         }
@@ -230,9 +279,8 @@ impl Consumer {
             }
             return Take::Wait(state.wait(&mut places.consumer, waker));
         }
-        let remembered = !answered || self.is_durable();
         if let Some(fetched) = self.next_ready(state) {
-            return Take::Event(self.hand_over(state, fetched, remembered, after));
+            return Take::Event(self.hand_over(state, fetched, after));
         }
         let Some(cursor) = &mut state.cursor else {
             return Take::Removed;
@@ -243,7 +291,7 @@ impl Consumer {
             .fetch(cursor, &mut state.ready, place, waker, after);
         self.warn_of_gap(state);
         if let Some(fetched) = self.next_ready(state) {
-            return Take::Event(self.hand_over(state, fetched, remembered, after));
+            return Take::Event(self.hand_over(state, fetched, after));
         }
         match outcome {
             Fetch::Found | Fetch::Unfinished => Take::Unfinished,
@@ -268,22 +316,14 @@ impl Consumer {
         }
     }
 
-    fn hand_over(
-        &self,
-        state: &mut State,
-        fetched: Fetched,
-        remembered: bool,
-        after: &mut Aftermath,
-    ) -> Taken {
-        let position = remembered.then(|| {
-            let deadline = state.schedule.first_deadline(self.store.clock.now());
-            state.announce(deadline, after);
-            state.window.push(Pending {
-                sequence: fetched.sequence,
-                deadline,
-                deliveries: 1,
-                phase: Phase::First,
-            })
+    fn hand_over(&self, state: &mut State, fetched: Fetched, after: &mut Aftermath) -> Taken {
+        let deadline = state.schedule.first_deadline(self.store.clock.now());
+        state.announce(deadline, after);
+        let position = state.window.push(Pending {
+            sequence: fetched.sequence,
+            deadline,
+            deliveries: 1,
+            phase: Phase::First,
         });
         Taken {
             sequence: fetched.sequence,
@@ -319,7 +359,7 @@ impl Consumer {
                 event,
                 deliveries,
                 pending: behind.map(|behind| behind + state.ready.len() as u64),
-                position: Some(position),
+                position,
             });
         }
         None
@@ -364,13 +404,17 @@ impl Consumer {
         if (state.window.len() as u64) < bound {
             return true;
         }
-        // What retention took does not count any more; it is the oldest.
+        self.forget_evicted(state);
+        (state.window.len() as u64) < bound
+    }
+
+    /// What retention took does not count any more; it is the oldest.
+    fn forget_evicted(&self, state: &mut State) {
         while let Some((position, oldest)) = state.window.next_from(0)
             && self.store.is_evicted(oldest.sequence)
         {
             state.window.remove(position);
         }
-        (state.window.len() as u64) < bound
     }
 
     fn warn_of_gap(&self, state: &mut State) {
@@ -390,6 +434,18 @@ impl Consumer {
     /// How many events retention removed before the consumer got to them.
     pub(crate) fn missed(&self) -> u64 {
         self.lock().cursor.as_ref().map_or(0, Cursor::missed)
+    }
+
+    /// How far the consumer is behind.
+    pub(crate) fn info(&self) -> ConsumerInfo {
+        Aftermath::after(|after| {
+            let state = &mut *self.lock();
+            self.forget_evicted(state);
+            let pending = state.cursor.as_ref().map_or(0, |cursor| {
+                state.ready.len() as u64 + self.store.pending(cursor, after)
+            });
+            ConsumerInfo::new(pending, state.window.len() as u64)
+        })
     }
 
     /// Gives up the places of a handle.
@@ -490,7 +546,7 @@ impl State {
 
     /// Wakes the waiting handles, to look for themselves.
     fn tell(&mut self, after: &mut Aftermath) {
-        self.waiting.take(&mut after.woken);
+        self.waiting.wake(after);
         self.watched = 0;
     }
 }

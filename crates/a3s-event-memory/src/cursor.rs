@@ -97,9 +97,9 @@ impl Cursor {
                 if everything {
                     newest = inner.log.front().map_or(0, |_| last);
                 } else {
-                    inner
-                        .subjects
-                        .matching(pattern, |subject| newest = newest.max(subject.last));
+                    for id in inner.subjects.selected(pattern) {
+                        newest = newest.max(inner.subjects.get(id).last);
+                    }
                 }
                 if newest > 0 {
                     cursor.next = newest;
@@ -107,10 +107,8 @@ impl Cursor {
                 }
             }
             DeliverPolicy::LastPerSubject => {
-                let mut newest = Vec::new();
-                inner
-                    .subjects
-                    .matching(pattern, |subject| newest.push(subject.last));
+                let selected = inner.subjects.selected(pattern).into_iter();
+                let mut newest: Vec<u64> = selected.map(|id| inner.subjects.get(id).last).collect();
                 newest.sort_unstable();
                 cursor.backlog = Some(newest.len() as u64);
                 cursor.snapshot = newest.into();
@@ -120,9 +118,9 @@ impl Cursor {
             _ => {
                 let mut matching = 0;
                 if !everything {
-                    inner
-                        .subjects
-                        .matching(pattern, |subject| matching += subject.count);
+                    for id in inner.subjects.selected(pattern) {
+                        matching += inner.subjects.get(id).count;
+                    }
                 }
                 cursor.next = first;
                 cursor.backlog = Some(matching);
@@ -336,5 +334,24 @@ impl Cursor {
                     .or_else(|| Some(route.end().saturating_sub(self.index?)))
             }
         }
+    }
+
+    /// Counts them where the number is not known: a reader in the middle of
+    /// older history, which walks every subject's events back to the position.
+    pub(crate) fn count_pending(&self, inner: &Inner) -> u64 {
+        let RouteId::Narrow(id) = self.route else {
+            return self.pending(inner).unwrap_or(0);
+        };
+        let mut pending = self.snapshot.len() as u64;
+        for subject in inner.subjects.selected(inner.routes.route(id).pattern()) {
+            let mut sequence = inner.subjects.get(subject).last;
+            while sequence >= self.next
+                && let Some(slot) = inner.log.get(sequence)
+            {
+                pending += 1;
+                sequence = slot.previous;
+            }
+        }
+        pending
     }
 }

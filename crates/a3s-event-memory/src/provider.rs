@@ -6,7 +6,7 @@ use std::{
 
 use a3s_event_core::{
     EventError, Result, async_trait,
-    provider::{Capabilities, EventProvider, ProviderInfo, Subscription},
+    provider::{Capabilities, ConsumerInfo, EventProvider, ProviderInfo, Subscription},
     subject::validate_consumer_name,
     types::{Event, PublishOptions, SubscribeOptions},
 };
@@ -167,6 +167,13 @@ impl EventProvider for MemoryProvider {
             .with_messages(messages)
             .with_bytes(bytes)
             .with_consumers(consumers))
+    }
+
+    async fn consumer_info(&self, consumer_name: &str) -> Result<ConsumerInfo> {
+        validate_consumer_name(consumer_name)?;
+        let found = self.durables()?.get(consumer_name).cloned();
+        let consumer = found.ok_or_else(|| EventError::not_found("consumer", consumer_name))?;
+        Ok(consumer.info())
     }
 
     fn build_subject(&self, category: &str, topic: &str) -> String {

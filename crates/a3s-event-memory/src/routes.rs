@@ -112,7 +112,7 @@ impl Routes {
 
     /// Tells the routes in `fed` and the readers of everything about `sequence`.
     pub(crate) fn feed(&mut self, fed: &[u32], sequence: u64, after: &mut Aftermath) {
-        self.everything.take(&mut after.woken);
+        self.everything.wake(after);
         for &id in fed {
             let route = &mut self.narrow[id as usize];
             route.live.push_back(sequence);
@@ -122,7 +122,7 @@ impl Routes {
                 route.base += 1;
                 route.covered_from = forgotten + 1;
             }
-            route.wakers.take(&mut after.woken);
+            route.wakers.wake(after);
         }
     }
 
@@ -146,21 +146,25 @@ impl Routes {
     /// Retention has taken everything before `first`.
     pub(crate) fn evicted_before(&mut self, first: u64, after: &mut Aftermath) {
         if self.full_until < first {
-            self.full.take(&mut after.woken);
+            self.full.wake(after);
             self.full_until = u64::MAX;
         }
     }
 
     pub(crate) fn wake_all(&mut self, after: &mut Aftermath) {
-        self.everything.take(&mut after.woken);
-        self.full.take(&mut after.woken);
+        self.everything.wake(after);
+        self.full.wake(after);
         for (_, route) in &mut self.narrow {
-            route.wakers.take(&mut after.woken);
+            route.wakers.wake(after);
         }
     }
 }
 
 impl Route {
+    pub(crate) const fn pattern(&self) -> &SubjectPattern {
+        &self.pattern
+    }
+
     /// From this sequence on every match is remembered.
     pub(crate) const fn covered_from(&self) -> u64 {
         self.covered_from

@@ -33,6 +33,8 @@ const HISTORY_CHUNK: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) limits: Limits,
+    /// The subject rules, unless the configured prefix breaks them.
+    prefix: Option<SubjectPrefix>,
     pub(crate) clock: Clock,
     /// How many ephemeral subscriptions are open.
     pub(crate) ephemerals: AtomicUsize,
@@ -95,13 +97,20 @@ impl Store {
             fingerprinter: Fingerprinter::default(),
             first: AtomicU64::new(1),
             closed: AtomicBool::new(false),
+            prefix: SubjectPrefix::parse(&limits.prefix).ok(),
             limits,
         }
     }
 
     /// The subject rules; an error when the configured prefix breaks them.
-    pub(crate) fn prefix(&self) -> Result<SubjectPrefix> {
-        SubjectPrefix::parse(&self.limits.prefix)
+    pub(crate) fn prefix(&self) -> Result<&SubjectPrefix> {
+        match &self.prefix {
+            Some(prefix) => Ok(prefix),
+            None => Err(match SubjectPrefix::parse(&self.limits.prefix) {
+                Err(rule) => rule,
+                Ok(_) => EventError::invalid_subject(&self.limits.prefix, "not a prefix"),
+            }),
+        }
     }
 
     /// Checks what can be known about an event without the stream.
@@ -271,6 +280,14 @@ impl Store {
         Some((event, cursor.pending(&inner)))
     }
 
+    /// How many retained events `cursor` has not fetched.
+    pub(crate) fn pending(&self, cursor: &Cursor, after: &mut Aftermath) -> u64 {
+        let inner = self.lock_expired(after);
+        cursor
+            .pending(&inner)
+            .unwrap_or_else(|| cursor.count_pending(&inner))
+    }
+
     /// Parks `waker` until retention has taken sequence `oldest`.
     pub(crate) fn park_full(&self, place: &mut Place, waker: &Waker, oldest: u64) {
         self.lock().routes.park_full(place, waker, oldest);
@@ -359,7 +376,7 @@ impl Store {
             }
             if let Some(slot) = inner.log.evict() {
                 inner.subjects.evicted(slot.subject);
-                after.evicted.push(slot.event);
+                after.free(slot.event);
                 changed = true;
             }
         }
@@ -380,8 +397,9 @@ impl Inner {
             let found = self.subjects.find(hasher.hash_one(subject), subject);
             newest.extend(found.map(|id| self.subjects.get(id).last));
         } else {
-            self.subjects
-                .matching(pattern, |subject| newest.push(subject.last));
+            // Two passes, so that the reads of the second do not wait for each other.
+            let selected = self.subjects.selected(pattern).into_iter();
+            newest.extend(selected.map(|id| self.subjects.get(id).last));
         }
         newest.into()
     }
@@ -397,6 +415,10 @@ fn take_newest(
     chunk: usize,
     found: &mut Vec<Event>,
 ) -> bool {
+    if found.is_empty() && !heads.is_empty() {
+        // Not for a huge limit: what is found decides.
+        found.reserve(chunk.min(64));
+    }
     let mut left = chunk;
     while left > 0 {
         let Some(mut head) = heads.peek_mut() else {

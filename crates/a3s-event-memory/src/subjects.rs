@@ -94,11 +94,11 @@ impl Subjects {
         &record.routes
     }
 
-    /// Calls `found` with each retained subject that `pattern` selects.
-    pub(crate) fn matching(&self, pattern: &SubjectPattern, mut found: impl FnMut(&Subject)) {
+    /// The retained subjects that `pattern` selects.
+    pub(crate) fn selected(&self, pattern: &SubjectPattern) -> Vec<u32> {
+        let mut selected = Vec::new();
         self.by_token
-            .subjects_matching(pattern.as_str(), &mut |id| {
-                found(&self.records[id as usize]);
-            });
+            .subjects_matching(pattern.as_str(), &mut |id| selected.push(id));
+        selected
     }
 }

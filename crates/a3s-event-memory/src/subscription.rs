@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
@@ -8,8 +9,8 @@ use std::{
 
 use a3s_event_core::{
     EventError, Result, async_trait,
-    provider::{Answer, DeliveryHandle, PendingEvent, Settle, Subscription},
-    types::ReceivedEvent,
+    provider::{Answer, DeliveryHandle, PendingEvent, Settle, Settled, Subscription},
+    types::{Event, ReceivedEvent},
 };
 use tokio::{
     task::coop,
@@ -19,6 +20,7 @@ use tokio::{
 use crate::{
     clock::Nanos,
     consumer::{Consumer, Places, Take, Taken},
+    cursor::Fetched,
     store::Store,
 };
 
@@ -31,6 +33,11 @@ pub(crate) struct MemorySubscription {
     consumer: Arc<Consumer>,
     settle: Arc<dyn Settle>,
     places: Places,
+    /// Fetched events that need no answer, while `owes_nothing`.
+    batch: VecDeque<Fetched>,
+    /// The consumer is ephemeral and only `next` was used: coming back is the
+    /// answer to everything, so nothing has to be remembered.
+    owes_nothing: bool,
     /// The delivery that `next` handed over and the caller has not come back from.
     current: Option<u64>,
     timer: Option<(Nanos, Pin<Box<Sleep>>)>,
@@ -45,44 +52,118 @@ impl MemorySubscription {
         Self {
             settle: Arc::<Consumer>::clone(&consumer),
             store,
-            consumer,
             places: Places::default(),
+            batch: VecDeque::new(),
+            owes_nothing: !consumer.is_durable(),
+            consumer,
             current: None,
             timer: None,
             ended: false,
         }
     }
 
-    /// Takes the next delivery; with `answered` the caller comes back for the
-    /// one after it as its acknowledgement.
-    fn poll_taken(&mut self, cx: &mut Context<'_>, answered: bool) -> Poll<Result<Option<Taken>>> {
-        if self.ended {
-            return Poll::Ready(Ok(None));
+    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ReceivedEvent>>> {
+        if self.owes_nothing {
+            return self.poll_batch(cx);
         }
+        self.answer_current(Answer::Ack);
+        self.poll_taken(cx).map_ok(|taken| {
+            taken.map(|taken| {
+                self.current = Some(taken.position);
+                received(taken.sequence, taken.event, taken.deliveries, taken.pending)
+            })
+        })
+    }
+
+    fn poll_next_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<PendingEvent>>> {
+        if std::mem::take(&mut self.owes_nothing) {
+            self.consumer.return_batch(&mut self.batch);
+        }
+        self.answer_current(Answer::Ack);
+        self.poll_taken(cx).map_ok(|taken| {
+            taken.map(|taken| {
+                let handle = DeliveryHandle::new(Arc::clone(&self.settle), taken.position);
+                let received =
+                    received(taken.sequence, taken.event, taken.deliveries, taken.pending);
+                PendingEvent::with_handle(received, handle)
+            })
+        })
+    }
+
+    /// Takes the next event that needs no answer.
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ReceivedEvent>>> {
         // A reader that always finds an event has to yield now and then.
         let budget = ready!(coop::poll_proceed(cx));
         for _ in 0..STEPS_PER_POLL {
-            match self.consumer.take(answered, &mut self.places, cx.waker()) {
-                Take::Event(taken) => {
-                    budget.made_progress();
-                    return Poll::Ready(Ok(Some(taken)));
+            if self.ended || self.store.is_closed() {
+                return Poll::Ready(Ok(None));
+            }
+            while let Some(Fetched {
+                sequence,
+                event,
+                pending,
+            }) = self.batch.pop_front()
+            {
+                if self.store.is_evicted(sequence) {
+                    self.consumer.lost_fetched();
+                    continue;
                 }
-                Take::Unfinished => {}
-                Take::Wait(None) => return Poll::Pending,
-                Take::Wait(Some(deadline)) => ready!(self.poll_timer(deadline, cx)),
-                Take::Ended => {
-                    self.ended = true;
-                    return Poll::Ready(Ok(None));
-                }
-                Take::Removed => {
-                    self.ended = true;
-                    let label = self.consumer.label();
-                    return Poll::Ready(Err(EventError::not_found("consumer", label)));
-                }
+                budget.made_progress();
+                return Poll::Ready(Ok(Some(received(sequence, event, 1, pending))));
+            }
+            let (places, waker) = (&mut self.places, cx.waker());
+            let take = self.consumer.take_batch(&mut self.batch, places, waker);
+            if let Some(outcome) = self.poll_take(take, cx) {
+                return outcome.map_ok(|_| None);
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Takes the next delivery.
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Taken>>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        for _ in 0..STEPS_PER_POLL {
+            if self.ended {
+                return Poll::Ready(Ok(None));
+            }
+            let take = self.consumer.take(&mut self.places, cx.waker());
+            if let Some(outcome) = self.poll_take(take, cx) {
+                if outcome.is_ready() {
+                    budget.made_progress();
+                }
+                return outcome;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What a take means for the caller; `None` to take again.
+    fn poll_take(
+        &mut self,
+        take: Take,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Result<Option<Taken>>>> {
+        Some(match take {
+            Take::Event(taken) => Poll::Ready(Ok(Some(taken))),
+            Take::Unfinished => return None,
+            Take::Wait(None) => Poll::Pending,
+            Take::Wait(Some(deadline)) => match self.poll_timer(deadline, cx) {
+                Poll::Ready(()) => return None,
+                Poll::Pending => Poll::Pending,
+            },
+            Take::Ended => {
+                self.ended = true;
+                Poll::Ready(Ok(None))
+            }
+            Take::Removed => {
+                self.ended = true;
+                let label = self.consumer.label();
+                Poll::Ready(Err(EventError::not_found("consumer", label)))
+            }
+        })
     }
 
     fn poll_timer(&mut self, deadline: Nanos, cx: &mut Context<'_>) -> Poll<()> {
@@ -97,47 +178,22 @@ impl MemorySubscription {
         timer.as_mut().poll(cx)
     }
 
-    /// The caller came back from the event that `next` handed over.
-    fn acknowledge_current(&mut self) -> Result<()> {
-        match self.current.take() {
-            Some(position) => self.answer(position, Answer::Ack),
-            None => Ok(()),
+    /// Answers the event that `next` handed over, if it is not answered yet.
+    fn answer_current(&mut self, answer: Answer) {
+        if let Some(position) = self.current.take() {
+            // Memory answers at once; only a closed provider refuses, and that
+            // has forgotten everything.
+            let _: Settled = self.consumer.settle(position, answer);
         }
-    }
-
-    fn answer(&self, position: u64, answer: Answer) -> Result<()> {
-        match self.consumer.settle(position, answer) {
-            a3s_event_core::provider::Settled::Now(result) => result,
-            a3s_event_core::provider::Settled::Later(_) => Ok(()),
-        }
-    }
-
-    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ReceivedEvent>>> {
-        if let Err(error) = self.acknowledge_current() {
-            // Only a closed provider refuses, and then nothing more comes.
-            return Poll::Ready(if self.store.is_closed() {
-                Ok(None)
-            } else {
-                Err(error)
-            });
-        }
-        self.poll_taken(cx, true).map_ok(|taken| {
-            taken.map(|taken| {
-                self.current = taken.position;
-                received(taken)
-            })
-        })
     }
 
     /// Ends the handle. What it held goes back: unseen events are the
     /// consumer's anyway, and the last one that `next` handed over comes again.
     fn end(&mut self) {
-        if let Some(position) = self.current.take() {
-            // Only a closed provider refuses, and it forgets everything.
-            let _: Result<()> = self.answer(position, Answer::Nak);
-        }
+        self.answer_current(Answer::Nak);
         self.ended = true;
         self.timer = None;
+        self.batch.clear();
         self.consumer.leave(&mut self.places);
         if !self.consumer.is_durable() && self.consumer.remove() {
             self.store.ephemerals.fetch_sub(1, Ordering::Relaxed);
@@ -145,9 +201,9 @@ impl MemorySubscription {
     }
 }
 
-fn received(taken: Taken) -> ReceivedEvent {
-    let received = ReceivedEvent::new(taken.event, taken.sequence, taken.deliveries, Store::STREAM);
-    match taken.pending {
+fn received(sequence: u64, event: Event, deliveries: u64, pending: Option<u64>) -> ReceivedEvent {
+    let received = ReceivedEvent::new(event, sequence, deliveries, Store::STREAM);
+    match pending {
         Some(pending) => received.with_pending(pending),
         None => received,
     }
@@ -160,23 +216,7 @@ impl Subscription for MemorySubscription {
     }
 
     async fn next_manual_ack(&mut self) -> Result<Option<PendingEvent>> {
-        poll_fn(|cx| {
-            if let Err(error) = self.acknowledge_current() {
-                return Poll::Ready(if self.store.is_closed() {
-                    Ok(None)
-                } else {
-                    Err(error)
-                });
-            }
-            self.poll_taken(cx, false).map_ok(|taken| {
-                taken.map(|taken| {
-                    let position = taken.position.unwrap_or(u64::MAX);
-                    let handle = DeliveryHandle::new(Arc::clone(&self.settle), position);
-                    PendingEvent::with_handle(received(taken), handle)
-                })
-            })
-        })
-        .await
+        poll_fn(|cx| self.poll_next_pending(cx)).await
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Poll<Result<Option<ReceivedEvent>>>> {

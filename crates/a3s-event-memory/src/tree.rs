@@ -12,11 +12,18 @@ pub(crate) struct TokenTree {
     nodes: Slab<Node>,
 }
 
+/// What follows a token that is not the last one.
 #[derive(Debug, Default)]
 struct Node {
-    children: HashMap<Box<str>, usize>,
-    parent: usize,
+    children: HashMap<Box<str>, Child>,
+}
+
+/// A token. Most are the last of their path and have no node.
+#[derive(Debug, Default, Clone, Copy)]
+struct Child {
+    /// The value of the path that ends here.
     value: Option<u32>,
+    node: Option<u32>,
 }
 
 impl TokenTree {
@@ -27,125 +34,121 @@ impl TokenTree {
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<u32> {
-        self.nodes[self.find(path)?].value
+        let (mut at, mut path) = (ROOT, path);
+        loop {
+            let (token, rest) = first_token(path);
+            let child = self.nodes[at].children.get(token)?;
+            let Some(rest) = rest else {
+                return child.value;
+            };
+            (at, path) = (child.node? as usize, rest);
+        }
     }
 
     pub(crate) fn insert(&mut self, path: &str, value: u32) {
-        let mut at = ROOT;
-        for token in path.split('.') {
-            at = match self.nodes[at].children.get(token) {
-                Some(&child) => child,
-                None => {
-                    let child = self.nodes.insert(Node {
-                        parent: at,
-                        ..Node::default()
-                    });
-                    self.nodes[at].children.insert(token.into(), child);
-                    child
-                }
+        let (mut at, mut path) = (ROOT, path);
+        loop {
+            let (token, rest) = first_token(path);
+            let child = self.nodes[at].children.entry(token.into()).or_default();
+            let Some(rest) = rest else {
+                child.value = Some(value);
+                return;
             };
+            let node = child.node.unwrap_or_else(|| {
+                let node = self.nodes.insert(Node::default()) as u32;
+                if let Some(child) = self.nodes[at].children.get_mut(token) {
+                    child.node = Some(node);
+                }
+                node
+            });
+            (at, path) = (node as usize, rest);
         }
-        self.nodes[at].value = Some(value);
     }
 
     /// Removes `path` and the branches that lead nowhere without it.
     pub(crate) fn remove(&mut self, path: &str) {
-        let Some(mut at) = self.find(path) else {
+        self.remove_below(ROOT, path);
+    }
+
+    // All walks recurse once a token; a subject has at most 512 of them.
+
+    fn remove_below(&mut self, at: usize, path: &str) {
+        let (token, rest) = first_token(path);
+        let Some(mut child) = self.nodes[at].children.get(token).copied() else {
             return;
         };
-        self.nodes[at].value = None;
-        for token in path.rsplit('.') {
-            let node = &self.nodes[at];
-            if node.value.is_some() || !node.children.is_empty() {
-                return;
+        match (rest, child.node) {
+            (None, _) => child.value = None,
+            (Some(rest), Some(node)) => {
+                self.remove_below(node as usize, rest);
+                if self.nodes[node as usize].children.is_empty() {
+                    self.nodes.remove(node as usize);
+                    child.node = None;
+                }
             }
-            let parent = self.nodes.remove(at).parent;
-            self.nodes[parent].children.remove(token);
-            at = parent;
+            (Some(_), None) => return,
+        }
+        let children = &mut self.nodes[at].children;
+        if child.value.is_none() && child.node.is_none() {
+            children.remove(token);
+        } else if let Some(kept) = children.get_mut(token) {
+            *kept = child;
         }
     }
 
     /// Calls `found` with the value of each stored subject that `pattern` selects.
     pub(crate) fn subjects_matching(&self, pattern: &str, found: &mut impl FnMut(u32)) {
-        self.select(ROOT, Some(pattern), found);
+        self.select(ROOT, pattern, found);
     }
 
-    /// Calls `found` with the value of each stored pattern that selects `subject`.
-    pub(crate) fn patterns_matching(&self, subject: &str, found: &mut impl FnMut(u32)) {
-        self.recognize(ROOT, Some(subject), found);
-    }
-
-    fn find(&self, path: &str) -> Option<usize> {
-        path.split('.').try_fold(ROOT, |at, token| {
-            self.nodes[at].children.get(token).copied()
-        })
-    }
-
-    // Both walks recurse once a token; a subject has at most 512 of them.
-
-    fn select(&self, at: usize, pattern: Option<&str>, found: &mut impl FnMut(u32)) {
-        let node = &self.nodes[at];
-        let Some(pattern) = pattern else {
-            if let Some(value) = node.value {
-                found(value);
-            }
-            return;
-        };
+    fn select(&self, at: usize, pattern: &str, found: &mut impl FnMut(u32)) {
+        let children = &self.nodes[at].children;
         let (token, rest) = first_token(pattern);
+        let mut go_on = |child: &Child| match (rest, child.node) {
+            (None, _) => child.value.into_iter().for_each(&mut *found),
+            (Some(rest), Some(node)) => self.select(node as usize, rest, found),
+            (Some(_), None) => {}
+        };
         match token {
-            ">" => {
-                for &child in node.children.values() {
-                    self.all_below(child, found);
-                }
-            }
-            "*" => {
-                for &child in node.children.values() {
-                    self.select(child, rest, found);
-                }
-            }
+            ">" => self.all_below(at, found),
+            "*" => children.values().for_each(go_on),
             _ => {
-                if let Some(&child) = node.children.get(token) {
-                    self.select(child, rest, found);
+                if let Some(child) = children.get(token) {
+                    go_on(child);
                 }
             }
         }
     }
 
     fn all_below(&self, at: usize, found: &mut impl FnMut(u32)) {
-        let node = &self.nodes[at];
-        if let Some(value) = node.value {
-            found(value);
-        }
-        for &child in node.children.values() {
-            self.all_below(child, found);
+        for child in self.nodes[at].children.values() {
+            child.value.into_iter().for_each(&mut *found);
+            if let Some(node) = child.node {
+                self.all_below(node as usize, found);
+            }
         }
     }
 
-    fn recognize(&self, at: usize, subject: Option<&str>, found: &mut impl FnMut(u32)) {
-        let node = &self.nodes[at];
-        let Some(subject) = subject else {
-            if let Some(value) = node.value {
-                found(value);
-            }
-            return;
-        };
-        if node.children.is_empty() {
-            return;
-        }
+    /// Calls `found` with the value of each stored pattern that selects `subject`.
+    pub(crate) fn patterns_matching(&self, subject: &str, found: &mut impl FnMut(u32)) {
+        self.recognize(ROOT, subject, found);
+    }
+
+    fn recognize(&self, at: usize, subject: &str, found: &mut impl FnMut(u32)) {
+        let children = &self.nodes[at].children;
         let (token, rest) = first_token(subject);
-        if let Some(&child) = node.children.get(token) {
-            self.recognize(child, rest, found);
-        }
-        if let Some(&child) = node.children.get("*") {
-            self.recognize(child, rest, found);
-        }
-        if let Some(value) = node
-            .children
-            .get(">")
-            .and_then(|&child| self.nodes[child].value)
+        for child in [token, "*"]
+            .into_iter()
+            .filter_map(|token| children.get(token))
         {
-            found(value);
+            match (rest, child.node) {
+                (None, _) => child.value.into_iter().for_each(&mut *found),
+                (Some(rest), Some(node)) => self.recognize(node as usize, rest, found),
+                (Some(_), None) => {}
+            }
         }
+        let tail = children.get(">").and_then(|child| child.value);
+        tail.into_iter().for_each(found);
     }
 }
 

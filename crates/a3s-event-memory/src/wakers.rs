@@ -2,6 +2,8 @@ use std::task::Waker;
 
 use slab::Slab;
 
+use crate::aftermath::Aftermath;
+
 /// The tasks that wait for one thing to happen.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers {
@@ -36,10 +38,10 @@ impl Wakers {
         }
     }
 
-    /// Moves everybody to `woken`, to be woken once the locks are released.
-    pub(crate) fn take(&mut self, woken: &mut Vec<Waker>) {
+    /// Leaves everybody to be woken once the locks are released.
+    pub(crate) fn wake(&mut self, after: &mut Aftermath) {
         if !self.parked.is_empty() {
-            woken.extend(self.parked.drain());
+            self.parked.drain().for_each(|waker| after.wake(waker));
             self.round += 1;
         }
     }

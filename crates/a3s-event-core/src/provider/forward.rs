@@ -1,55 +1,50 @@
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use super::{Capabilities, ConsumerInfo, EventProvider, ProviderInfo, Subscription};
 use crate::{
-    Result,
+    BoxFuture, Result,
     types::{Event, PublishOptions, SubscribeOptions},
 };
 
+// The asynchronous methods are written as `async_trait` expands them, without
+// `async`: the future of the inner provider is passed on as it is, where an
+// `async fn` would box it a second time.
+//
 // A method that is not forwarded would silently lose an override: the test
 // `every_method_is_forwarded` covers all of them.
 macro_rules! forward_provider {
     ($pointer:ident) => {
-        #[async_trait]
         impl<P: EventProvider + ?Sized> EventProvider for $pointer<P> {
-            async fn publish(&self, event: &Event) -> Result<u64> {
-                (**self).publish(event).await
-            }
-
-            async fn subscribe(&self, filter_subject: &str) -> Result<Box<dyn Subscription>> {
-                (**self).subscribe(filter_subject).await
-            }
-
-            async fn subscribe_durable(
-                &self,
-                consumer_name: &str,
-                filter_subject: &str,
-            ) -> Result<Box<dyn Subscription>> {
-                (**self)
-                    .subscribe_durable(consumer_name, filter_subject)
-                    .await
-            }
-
-            async fn history(
-                &self,
-                filter_subject: Option<&str>,
-                limit: usize,
-            ) -> Result<Vec<Event>> {
-                (**self).history(filter_subject, limit).await
-            }
-
-            async fn unsubscribe(&self, consumer_name: &str) -> Result<()> {
-                (**self).unsubscribe(consumer_name).await
-            }
-
-            async fn info(&self) -> Result<ProviderInfo> {
-                (**self).info().await
-            }
-
-            async fn consumer_info(&self, consumer_name: &str) -> Result<ConsumerInfo> {
-                (**self).consumer_info(consumer_name).await
+            forward_async! {
+                fn publish<'event>(event: &'event Event) -> u64;
+                fn subscribe<'filter>(filter_subject: &'filter str) -> Box<dyn Subscription>;
+                fn subscribe_durable<'name, 'filter>(
+                    consumer_name: &'name str,
+                    filter_subject: &'filter str,
+                ) -> Box<dyn Subscription>;
+                fn history<'filter>(
+                    filter_subject: Option<&'filter str>,
+                    limit: usize,
+                ) -> Vec<Event>;
+                fn unsubscribe<'name>(consumer_name: &'name str) -> ();
+                fn info<>() -> ProviderInfo;
+                fn consumer_info<'name>(consumer_name: &'name str) -> ConsumerInfo;
+                fn publish_with_options<'event, 'options>(
+                    event: &'event Event,
+                    options: &'options PublishOptions,
+                ) -> u64;
+                fn publish_batch<'events>(events: &'events [Event]) -> Vec<u64>;
+                fn subscribe_with_options<'filter, 'options>(
+                    filter_subject: &'filter str,
+                    options: &'options SubscribeOptions,
+                ) -> Box<dyn Subscription>;
+                fn subscribe_durable_with_options<'name, 'filter, 'options>(
+                    consumer_name: &'name str,
+                    filter_subject: &'filter str,
+                    options: &'options SubscribeOptions,
+                ) -> Box<dyn Subscription>;
+                fn health<>() -> bool;
+                fn close<>() -> ();
             }
 
             fn build_subject(&self, category: &str, topic: &str) -> String {
@@ -64,43 +59,6 @@ macro_rules! forward_provider {
                 (**self).name()
             }
 
-            async fn publish_with_options(
-                &self,
-                event: &Event,
-                options: &PublishOptions,
-            ) -> Result<u64> {
-                (**self).publish_with_options(event, options).await
-            }
-
-            async fn publish_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
-                (**self).publish_batch(events).await
-            }
-
-            async fn subscribe_with_options(
-                &self,
-                filter_subject: &str,
-                options: &SubscribeOptions,
-            ) -> Result<Box<dyn Subscription>> {
-                (**self)
-                    .subscribe_with_options(filter_subject, options)
-                    .await
-            }
-
-            async fn subscribe_durable_with_options(
-                &self,
-                consumer_name: &str,
-                filter_subject: &str,
-                options: &SubscribeOptions,
-            ) -> Result<Box<dyn Subscription>> {
-                (**self)
-                    .subscribe_durable_with_options(consumer_name, filter_subject, options)
-                    .await
-            }
-
-            async fn health(&self) -> Result<bool> {
-                (**self).health().await
-            }
-
             fn subject_prefix(&self) -> &str {
                 (**self).subject_prefix()
             }
@@ -108,12 +66,26 @@ macro_rules! forward_provider {
             fn capabilities(&self) -> Capabilities {
                 (**self).capabilities()
             }
-
-            async fn close(&self) -> Result<()> {
-                (**self).close().await
-            }
         }
     };
+}
+
+macro_rules! forward_async {
+    ($(fn $method:ident<$($life:lifetime),*>(
+        $($argument:ident: $type:ty),* $(,)?
+    ) -> $output:ty;)+) => {$(
+        fn $method<'this, $($life,)* 'async_trait>(
+            &'this self,
+            $($argument: $type,)*
+        ) -> BoxFuture<'async_trait, Result<$output>>
+        where
+            'this: 'async_trait,
+            $($life: 'async_trait,)*
+            Self: 'async_trait,
+        {
+            (**self).$method($($argument),*)
+        }
+    )+};
 }
 
 forward_provider!(Box);

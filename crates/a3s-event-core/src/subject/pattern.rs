@@ -55,12 +55,16 @@ impl SubjectPattern {
     /// Whether the pattern has no wildcard and so selects one subject.
     #[must_use]
     pub fn is_literal(&self) -> bool {
-        !self.0.split('.').any(|token| token == "*" || token == ">")
+        // A wildcard is a whole token, so its character appears nowhere else.
+        !self.0.bytes().any(|byte| matches!(byte, b'*' | b'>'))
     }
 
     /// Whether some subject is selected by both patterns.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
+        if self.is_literal() {
+            return other.matches(&self.0);
+        }
         let (mut ours, mut theirs) = (self.0.split('.'), other.0.split('.'));
         loop {
             match (ours.next(), theirs.next()) {
@@ -75,6 +79,9 @@ impl SubjectPattern {
     /// Whether every subject that `other` selects is selected by this pattern too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
+        if self.is_literal() {
+            return self == other;
+        }
         let (mut ours, mut theirs) = (self.0.split('.'), other.0.split('.'));
         loop {
             match (ours.next(), theirs.next()) {

@@ -2,7 +2,10 @@ use std::{
     collections::HashMap,
     fmt,
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -59,7 +62,26 @@ pub const MAX_PAYLOAD_DEPTH: usize = 126;
 /// assert!(event.id.starts_with("evt-"));
 /// ```
 #[derive(Clone)]
-pub struct Event(Arc<EventFields>);
+pub struct Event(Arc<Shared>);
+
+/// What the handles of one event share.
+// In this order, so that publishing reads one cache line of it.
+#[repr(C)]
+struct Shared {
+    /// What `measure` found, 0 if nobody has asked since the last change.
+    measured: AtomicUsize,
+    fields: EventFields,
+}
+
+impl Clone for Shared {
+    /// Copies for a writer, whose change makes the measured size worthless.
+    fn clone(&self) -> Self {
+        Self {
+            measured: AtomicUsize::new(0),
+            fields: self.fields.clone(),
+        }
+    }
+}
 
 /// The fields of an [`Event`].
 ///
@@ -69,11 +91,13 @@ pub struct Event(Arc<EventFields>);
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+// In this order: what a publish reads comes first.
+#[repr(C)]
 pub struct EventFields {
-    /// Unique id: `evt-` and a ULID, so that ids sort by time of creation.
-    pub id: String,
     /// Full subject: prefix, category and topic.
     pub subject: String,
+    /// Unique id: `evt-` and a ULID, so that ids sort by time of creation.
+    pub id: String,
     /// First subject token after the prefix.
     pub category: String,
     /// Name of the schema; empty for an untyped event.
@@ -143,7 +167,7 @@ impl Event {
         source: impl Into<String>,
         payload: Value,
     ) -> Self {
-        Self::from(EventFields {
+        let event = Self::from(EventFields {
             id: fresh_id(),
             subject: subject.into(),
             category: category.into(),
@@ -154,7 +178,11 @@ impl Event {
             source: source.into(),
             timestamp: now_millis(),
             metadata: HashMap::new(),
-        })
+        });
+        // Now that the payload is in the cache; too deep a one is refused by
+        // whoever publishes it.
+        let _: Result<usize> = event.measure();
+        event
     }
 
     /// Adds one metadata entry, replacing an earlier value of the key.
@@ -178,8 +206,8 @@ impl Event {
     /// ```
     #[must_use]
     pub fn with_payload(mut self, payload: Value) -> Self {
-        if let Some(fields) = Arc::get_mut(&mut self.0) {
-            fields.payload = payload;
+        if Arc::get_mut(&mut self.0).is_some() {
+            self.payload = payload;
             return self;
         }
         Self::from(EventFields {
@@ -199,7 +227,26 @@ impl Event {
     /// Returns the fields; copies them only if another handle shares them.
     #[must_use]
     pub fn into_fields(self) -> EventFields {
-        Arc::unwrap_or_clone(self.0)
+        Arc::unwrap_or_clone(self.0).fields
+    }
+
+    /// The size of the event as JSON in bytes, without escapes: an estimate that
+    /// allocates nothing and is off by a few bytes a number. It is measured once
+    /// and remembered until a field is borrowed for writing.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::InvalidOption`] when the payload nests deeper than
+    /// [`MAX_PAYLOAD_DEPTH`]. Providers call this before they store or send.
+    pub fn measure(&self) -> Result<usize> {
+        match self.0.measured.load(Ordering::Relaxed) {
+            0 => {
+                let size = self.0.fields.measure()?;
+                self.0.measured.store(size, Ordering::Relaxed);
+                Ok(size)
+            }
+            size => Ok(size),
+        }
     }
 
     /// Whether both handles share the same fields in memory.
@@ -221,14 +268,7 @@ impl EventFields {
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
-    /// The size of the event as JSON in bytes, without escapes: an estimate
-    /// that allocates nothing and is off by a few bytes a number.
-    ///
-    /// # Errors
-    ///
-    /// [`EventError::InvalidOption`] when the payload nests deeper than
-    /// [`MAX_PAYLOAD_DEPTH`]. Providers call this before they store or send.
-    pub fn measure(&self) -> Result<usize> {
+    fn measure(&self) -> Result<usize> {
         // Names, quotes, colons, commas and the two numbers of the event around the payload.
         const AROUND: usize = 140;
 
@@ -294,19 +334,24 @@ impl Deref for Event {
     type Target = EventFields;
 
     fn deref(&self) -> &EventFields {
-        &self.0
+        &self.0.fields
     }
 }
 
 impl DerefMut for Event {
     fn deref_mut(&mut self) -> &mut EventFields {
-        Arc::make_mut(&mut self.0)
+        let shared = Arc::make_mut(&mut self.0);
+        *shared.measured.get_mut() = 0;
+        &mut shared.fields
     }
 }
 
 impl From<EventFields> for Event {
     fn from(fields: EventFields) -> Self {
-        Self(Arc::new(fields))
+        Self(Arc::new(Shared {
+            measured: AtomicUsize::new(0),
+            fields,
+        }))
     }
 }
 

@@ -483,48 +483,61 @@ impl Consumer {
         if self.store.is_closed() {
             return Err(EventError::closed("the memory provider"));
         }
+        match answer {
+            Answer::Nak => self.refuse(position, None),
+            Answer::NakAfter(delay) => self.refuse(position, Some(*delay)),
+            Answer::InProgress => self.extend(position),
+            // Ack, confirmed ack and term: settled for good.
+            _ => self.settle_for_good(position),
+        }
+        Ok(())
+    }
+
+    fn settle_for_good(&self, position: u64) {
+        let mut state = self.lock();
+        let bound = self.settings.max_ack_pending;
+        let was_full = bound.is_some_and(|bound| state.window.len() as u64 >= bound);
+        state.window.remove(position);
+        if was_full {
+            Aftermath::after(|after| {
+                // Released before anybody is woken.
+                let mut state = state;
+                state.tell(after);
+            });
+        }
+    }
+
+    /// Lets the event come again, at once or after `delay`.
+    fn refuse(&self, position: u64, delay: Option<Duration>) {
         Aftermath::after(|after| {
-            let mut state = self.lock();
-            let state = &mut *state;
-            match answer {
-                Answer::Nak => self.queue(state, position),
-                Answer::NakAfter(delay) => {
-                    let queued = |pending: &Pending| pending.phase == Phase::Queued;
-                    if state.window.get(position).is_some_and(queued) {
-                        return Ok(());
-                    }
-                    let exhausted =
-                        |pending: &Pending| self.settings.is_exhausted(pending.deliveries);
-                    if state.window.get(position).is_some_and(exhausted) {
-                        self.queue(state, position);
-                    } else {
-                        let at = self.store.clock.now().saturating_add(nanos(*delay));
-                        state.schedule.delay(&mut state.window, position, at);
-                    }
+            let state = &mut *self.lock();
+            let Some(pending) = state.window.get(position) else {
+                return;
+            };
+            match delay {
+                // What is queued comes anyway, and what came as often as it may
+                // does not.
+                Some(delay)
+                    if pending.phase != Phase::Queued
+                        && !self.settings.is_exhausted(pending.deliveries) =>
+                {
+                    let at = self.store.clock.now().saturating_add(nanos(delay));
+                    state.schedule.delay(&mut state.window, position, at);
                 }
-                Answer::InProgress => {
-                    let queued = |pending: &Pending| pending.phase == Phase::Queued;
-                    if !state.window.get(position).is_some_and(queued) {
-                        let now = self.store.clock.now();
-                        state.schedule.wait_again(&mut state.window, position, now);
-                    }
-                    return Ok(());
-                }
-                // Ack, confirmed ack and term: settled for good.
-                _ => {
-                    let was_full = self
-                        .settings
-                        .max_ack_pending
-                        .is_some_and(|bound| state.window.len() as u64 >= bound);
-                    state.window.remove(position);
-                    if !was_full {
-                        return Ok(());
-                    }
-                }
+                _ => self.queue(state, position),
             }
             state.tell(after);
-            Ok(())
-        })
+        });
+    }
+
+    /// Starts the wait for an answer anew.
+    fn extend(&self, position: u64) {
+        let state = &mut *self.lock();
+        let pending = state.window.get(position);
+        if pending.is_some_and(|pending| pending.phase != Phase::Queued) {
+            let now = self.store.clock.now();
+            state.schedule.wait_again(&mut state.window, position, now);
+        }
     }
 }
 

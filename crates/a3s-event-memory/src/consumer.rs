@@ -442,7 +442,9 @@ impl Consumer {
             let state = &mut *self.lock();
             self.forget_evicted(state);
             let pending = state.cursor.as_ref().map_or(0, |cursor| {
-                state.ready.len() as u64 + self.store.pending(cursor, after)
+                let kept = |fetched: &&Fetched| !self.store.is_evicted(fetched.sequence);
+                let fetched = state.ready.iter().filter(kept).count() as u64;
+                fetched + self.store.pending(cursor, after)
             });
             ConsumerInfo::new(pending, state.window.len() as u64)
         })
@@ -511,6 +513,9 @@ impl Consumer {
     fn refuse(&self, position: u64, delay: Option<Duration>) {
         Aftermath::after(|after| {
             let state = &mut *self.lock();
+            let now = self.store.clock.now();
+            // What became due before the refusal comes before it.
+            self.queue_due(state, now);
             let Some(pending) = state.window.get(position) else {
                 return;
             };
@@ -521,7 +526,7 @@ impl Consumer {
                     if pending.phase != Phase::Queued
                         && !self.settings.is_exhausted(pending.deliveries) =>
                 {
-                    let at = self.store.clock.now().saturating_add(nanos(delay));
+                    let at = now.saturating_add(nanos(delay));
                     state.schedule.delay(&mut state.window, position, at);
                 }
                 _ => self.queue(state, position),

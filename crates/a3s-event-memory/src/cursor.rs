@@ -336,16 +336,26 @@ impl Cursor {
         }
     }
 
-    /// Counts them where the number is not known: a reader in the middle of
-    /// older history, which walks every subject's events back to the position.
-    pub(crate) fn count_pending(&self, inner: &Inner) -> u64 {
+    /// How many retained events wait at the position. Counted one by one only
+    /// where the number is not known: in the middle of older history, or where
+    /// retention took some of them.
+    pub(crate) fn retained_pending(&self, inner: &Inner) -> u64 {
+        let first = inner.log.first();
+        let from = self.next.max(first);
         let RouteId::Narrow(id) = self.route else {
-            return self.pending(inner).unwrap_or(0);
+            let following = (inner.log.last() + 1).saturating_sub(from);
+            return following + self.retained_snapshot(first);
         };
-        let mut pending = self.snapshot.len() as u64;
-        for subject in inner.subjects.selected(inner.routes.route(id).pattern()) {
+        if self.next >= first
+            && let Some(pending) = self.pending(inner)
+        {
+            return pending;
+        }
+        let mut pending = self.retained_snapshot(first);
+        let selected = inner.subjects.selected(inner.routes.route(id).pattern());
+        for subject in selected {
             let mut sequence = inner.subjects.get(subject).last;
-            while sequence >= self.next
+            while sequence >= from
                 && let Some(slot) = inner.log.get(sequence)
             {
                 pending += 1;
@@ -353,5 +363,10 @@ impl Cursor {
             }
         }
         pending
+    }
+
+    fn retained_snapshot(&self, first: u64) -> u64 {
+        let retained = self.snapshot.iter().filter(|&&sequence| sequence >= first);
+        retained.count() as u64
     }
 }

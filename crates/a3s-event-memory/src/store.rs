@@ -283,9 +283,7 @@ impl Store {
     /// How many retained events `cursor` has not fetched.
     pub(crate) fn pending(&self, cursor: &Cursor, after: &mut Aftermath) -> u64 {
         let inner = self.lock_expired(after);
-        cursor
-            .pending(&inner)
-            .unwrap_or_else(|| cursor.count_pending(&inner))
+        cursor.retained_pending(&inner)
     }
 
     /// Parks `waker` until retention has taken sequence `oldest`.

@@ -12,7 +12,10 @@ use a3s_event_core::{
     EventError, Result, async_trait,
     crypto::EventEncryptor,
     dlq::{DeadLetterEvent, DlqHandler},
-    provider::{Capabilities, Delivery, EventProvider, PendingEvent, ProviderInfo, Subscription},
+    provider::{
+        Capabilities, ConsumerInfo, Delivery, EventProvider, PendingEvent, ProviderInfo,
+        Subscription,
+    },
     schema::{Compatibility, EventSchema, SchemaRegistry},
     state::StateStore,
     types::{Event, PublishOptions, ReceivedEvent, SubscribeOptions, SubscriptionFilter},
@@ -78,6 +81,10 @@ impl EventProvider for Recorder {
 
     async fn info(&self) -> Result<ProviderInfo> {
         self.refuse("info")
+    }
+
+    async fn consumer_info(&self, _: &str) -> Result<ConsumerInfo> {
+        self.refuse("consumer_info")
     }
 
     fn build_subject(&self, _: &str, _: &str) -> String {
@@ -265,6 +272,7 @@ async fn call_provider(provider: impl EventProvider) {
     refused(provider.history(None, 1).await);
     refused(provider.unsubscribe("name").await);
     refused(provider.info().await);
+    refused(provider.consumer_info("name").await);
     assert_eq!(provider.build_subject("a", "b"), "");
     assert_eq!(provider.category_subject("a"), "");
     assert_eq!(provider.name(), "recorder");

@@ -152,6 +152,12 @@ impl Case {
         u64::try_from((unix + started.elapsed()).as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Long enough to tell two times of storing apart: a server on this machine
+    /// has its clock, a paused provider one that was set a little later.
+    pub(crate) fn gap(&self) -> Duration {
+        Duration::from_millis(if self.run.paused { 1000 } else { 50 })
+    }
+
     /// Lets time pass, for a case that is about time.
     pub(crate) async fn pass(&self, duration: Duration) {
         tokio::time::sleep(duration).await;

@@ -281,6 +281,7 @@ macro_rules! __cases {
                 another_filter_is_a_mismatch_that_says_so,
                 other_options_are_a_mismatch_that_names_them,
                 options_left_out_are_a_mismatch,
+                a_backoff_step_is_not_an_ack_wait,
                 start_and_prefetch_are_not_compared,
                 defaults_written_out_are_the_same_configuration,
                 racing_creators_agree_on_one_configuration [threads],

@@ -176,6 +176,26 @@ pub async fn options_left_out_are_a_mismatch(case: Case) {
     assert!(open(&case, &options).await.is_ok());
 }
 
+/// One backoff step waits as an ack wait does and is another configuration all
+/// the same; what it replaces is not compared.
+pub async fn a_backoff_step_is_not_an_ack_wait(case: Case) {
+    let step = SubscribeOptions::default().with_backoff_secs([7]);
+    if case.durable("reader", &step).await.is_none() {
+        return;
+    }
+    if case.claims().ack_wait {
+        let wait = SubscribeOptions::default().with_ack_wait_secs(7);
+        let opened = open(&case, &wait).await;
+        assert!(
+            matches!(opened, Err(EventError::ConsumerMismatch { .. })),
+            "{opened:?}"
+        );
+        let both = step.with_ack_wait_secs(9);
+        let opened = open(&case, &both).await;
+        assert!(opened.is_ok(), "{opened:?}");
+    }
+}
+
 /// "The start position counts only at creation and is not compared; `prefetch`
 /// belongs to the handle and is not compared either."
 pub async fn start_and_prefetch_are_not_compared(case: Case) {

@@ -1,13 +1,8 @@
 //! Where a subscription starts.
 
-use std::time::Duration;
-
 use a3s_event_core::types::{DeliverPolicy, SubscribeOptions};
 
 use crate::{Case, Limits, Reader};
-
-/// Long enough to tell two times of storing apart, on any clock.
-const GAP: Duration = Duration::from_millis(50);
 
 fn starting(policy: DeliverPolicy) -> SubscribeOptions {
     SubscribeOptions::default().with_deliver_policy(policy)
@@ -158,9 +153,9 @@ pub async fn a_start_time_is_the_time_of_storing(case: Case) {
     let mut old = case.event("a");
     old.timestamp = case.now_millis() + 3_600_000;
     case.provider.publish(&old).await.unwrap();
-    case.pass(GAP).await;
+    case.pass(case.gap()).await;
     let timestamp = case.now_millis();
-    case.pass(GAP).await;
+    case.pass(case.gap()).await;
     let mut new = case.event("a");
     new.timestamp = 1;
     case.provider.publish(&new).await.unwrap();
@@ -191,7 +186,7 @@ pub async fn a_start_time_before_everything_is_all(case: Case) {
 /// After everything retained it is what follows.
 pub async fn a_start_time_after_everything_is_new(case: Case) {
     case.publish_many("a", 3).await;
-    case.pass(GAP).await;
+    case.pass(case.gap()).await;
     let timestamp = case.now_millis();
     let options = starting(DeliverPolicy::ByStartTime { timestamp });
     let Some(mut reader) = case.ephemeral(&options).await else {

@@ -142,7 +142,8 @@ pub trait EventProvider: Send + Sync {
 
     /// Publishes as [`publish`](Self::publish) does, with options.
     ///
-    /// The default publishes when no option is set and refuses otherwise.
+    /// The default checks the options, publishes when none is set and refuses
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -152,6 +153,7 @@ pub trait EventProvider: Send + Sync {
     /// With both `msg_id` and `expected_sequence`, a repeat succeeds if and only
     /// if the event after the expected one carries the same id.
     async fn publish_with_options(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
+        options.validate()?;
         refuse_first(self.name(), options.set_options())?;
         self.publish(event).await
     }
@@ -179,7 +181,8 @@ pub trait EventProvider: Send + Sync {
 
     /// Subscribes as [`subscribe`](Self::subscribe) does, with options.
     ///
-    /// The default subscribes when no option is set and refuses otherwise.
+    /// The default checks the options, subscribes when none is set and refuses
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -190,6 +193,7 @@ pub trait EventProvider: Send + Sync {
         filter_subject: &str,
         options: &SubscribeOptions,
     ) -> Result<Box<dyn Subscription>> {
+        options.validate()?;
         refuse_first(self.name(), options.set_options())?;
         self.subscribe(filter_subject).await
     }
@@ -198,7 +202,8 @@ pub trait EventProvider: Send + Sync {
     /// with options. The start position counts only when the name is new and is
     /// not compared; `prefetch` belongs to the handle and is not compared either.
     ///
-    /// The default subscribes when no option is set and refuses otherwise.
+    /// The default checks the options, subscribes when none is set and refuses
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -210,6 +215,7 @@ pub trait EventProvider: Send + Sync {
         filter_subject: &str,
         options: &SubscribeOptions,
     ) -> Result<Box<dyn Subscription>> {
+        options.validate()?;
         refuse_first(self.name(), options.set_options())?;
         self.subscribe_durable(consumer_name, filter_subject).await
     }

@@ -39,8 +39,10 @@ pub(crate) struct Consumer {
 /// The options that make a consumer, normalized so that they compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
+    /// Seconds to wait for an answer, unless there is a backoff.
+    ack_wait_secs: u64,
     /// Seconds to wait for an answer after delivery 1, 2, …; the last repeats.
-    waits_secs: Vec<u64>,
+    backoff_secs: Vec<u64>,
     max_deliver: Option<u64>,
     max_ack_pending: Option<u64>,
 }
@@ -99,15 +101,11 @@ pub(crate) struct Places {
 
 impl Settings {
     pub(crate) fn new(options: &SubscribeOptions) -> Self {
-        let ack_wait = options
-            .ack_wait_secs
-            .unwrap_or(SubscribeOptions::DEFAULT_ACK_WAIT_SECS);
         Self {
-            waits_secs: if options.backoff_secs.is_empty() {
-                vec![ack_wait]
-            } else {
-                options.backoff_secs.clone()
-            },
+            ack_wait_secs: options
+                .ack_wait_secs
+                .unwrap_or(SubscribeOptions::DEFAULT_ACK_WAIT_SECS),
+            backoff_secs: options.backoff_secs.clone(),
             max_deliver: options.delivery_cap(),
             max_ack_pending: options.pending_bound(),
         }
@@ -121,10 +119,18 @@ impl Settings {
                 differences.push(format!("{field} is {stored}, asked for {asked}"));
             }
         };
-        let waits = |settings: &Self| format!("{:?} s", settings.waits_secs);
         let limit =
             |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
-        compare("ack wait or backoff", waits(self), waits(asked));
+        let steps = |settings: &Self| format!("{:?}", settings.backoff_secs);
+        compare("backoff_secs", steps(self), steps(asked));
+        // A backoff replaces the ack wait, which then says nothing.
+        if self.backoff_secs.is_empty() && asked.backoff_secs.is_empty() {
+            compare(
+                "ack_wait_secs",
+                self.ack_wait_secs.to_string(),
+                asked.ack_wait_secs.to_string(),
+            );
+        }
         compare(
             "max_deliver",
             limit(self.max_deliver),
@@ -139,8 +145,12 @@ impl Settings {
     }
 
     fn schedule(&self) -> Schedule {
+        let waits = match self.backoff_secs.as_slice() {
+            [] => std::slice::from_ref(&self.ack_wait_secs),
+            steps => steps,
+        };
         let wait = |&seconds: &u64| nanos(Duration::from_secs(seconds));
-        Schedule::new(self.waits_secs.iter().map(wait).collect())
+        Schedule::new(waits.iter().map(wait).collect())
     }
 
     /// Whether `deliveries` is as often as an event may be delivered.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod conformance;
 mod lag;
 mod model;
 mod redelivery;

@@ -1,0 +1,142 @@
+use std::{panic::Location, time::Duration};
+
+use a3s_event_core::{
+    EventError,
+    provider::{PendingEvent, Subscription},
+    types::ReceivedEvent,
+};
+use tokio::time::timeout;
+
+use crate::within::fail;
+
+/// A subscription that is read under deadlines.
+pub(crate) struct Reader {
+    pub(crate) subscription: Box<dyn Subscription>,
+    pub(crate) patience: Duration,
+    pub(crate) quiet: Duration,
+}
+
+impl Reader {
+    /// The next event, to be answered by the case.
+    #[track_caller]
+    pub(crate) fn pending(&mut self) -> impl Future<Output = PendingEvent> {
+        let caller = Location::caller();
+        async move {
+            match timeout(self.patience, self.subscription.next_manual_ack()).await {
+                Ok(Ok(Some(pending))) => pending,
+                Ok(outcome) => fail(caller, format_args!("no event but {outcome:?}")),
+                Err(_) => fail(caller, format_args!("no event in {:?}", self.patience)),
+            }
+        }
+    }
+
+    /// The next event, acknowledged when the case comes back.
+    #[track_caller]
+    pub(crate) fn received(&mut self) -> impl Future<Output = ReceivedEvent> {
+        let caller = Location::caller();
+        async move {
+            match timeout(self.patience, self.subscription.next()).await {
+                Ok(Ok(Some(received))) => received,
+                Ok(outcome) => fail(caller, format_args!("no event but {outcome:?}")),
+                Err(_) => fail(caller, format_args!("no event in {:?}", self.patience)),
+            }
+        }
+    }
+
+    /// The next `count` events, unanswered.
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<PendingEvent> {
+        let mut taken = Vec::new();
+        for _ in 0..count {
+            taken.push(self.pending().await);
+        }
+        taken
+    }
+
+    /// The sequences of the next `count` events, all but the last acknowledged.
+    pub(crate) async fn sequences(&mut self, count: usize) -> Vec<u64> {
+        let mut sequences = Vec::new();
+        for _ in 0..count {
+            sequences.push(self.received().await.sequence);
+        }
+        sequences
+    }
+
+    /// The sequence of the next event, which is acknowledged, and so it is when
+    /// this returns as far as the backend lets one know.
+    pub(crate) async fn acknowledge(&mut self) -> u64 {
+        let pending = self.pending().await;
+        let sequence = pending.received.sequence;
+        pending.ack_confirmed().await.unwrap();
+        sequence
+    }
+
+    /// Watches that nothing comes for a moment.
+    #[track_caller]
+    pub(crate) fn nothing(&mut self) -> impl Future<Output = ()> {
+        self.nothing_for(self.quiet)
+    }
+
+    /// Watches that nothing comes for `duration`.
+    #[track_caller]
+    pub(crate) fn nothing_for(&mut self, duration: Duration) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            if let Ok(outcome) = timeout(duration, self.subscription.next_manual_ack()).await {
+                fail(caller, format_args!("not nothing but {outcome:?}"));
+            }
+        }
+    }
+
+    /// Waits for the end of the subscription.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            match timeout(self.patience, self.subscription.next_manual_ack()).await {
+                Ok(Ok(None)) => {}
+                Ok(outcome) => fail(caller, format_args!("no end but {outcome:?}")),
+                Err(_) => fail(caller, format_args!("no end in {:?}", self.patience)),
+            }
+        }
+    }
+
+    /// Waits for an error.
+    #[track_caller]
+    pub(crate) fn error(&mut self) -> impl Future<Output = EventError> {
+        let caller = Location::caller();
+        async move {
+            match timeout(self.patience, self.subscription.next_manual_ack()).await {
+                Ok(Err(error)) => error,
+                Ok(outcome) => fail(caller, format_args!("no error but {outcome:?}")),
+                Err(_) => fail(caller, format_args!("no error in {:?}", self.patience)),
+            }
+        }
+    }
+
+    /// Closes the subscription in time and without an error.
+    #[track_caller]
+    pub(crate) fn close(&mut self) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            match timeout(self.patience, self.subscription.close()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => fail(caller, format_args!("not closed: {error:?}")),
+                Err(_) => fail(caller, format_args!("not closed in {:?}", self.patience)),
+            }
+        }
+    }
+}
+
+/// The next event of either reader.
+pub(crate) async fn whichever(one: &mut Reader, other: &mut Reader) -> PendingEvent {
+    let mut one = std::pin::pin!(one.pending());
+    let mut other = std::pin::pin!(other.pending());
+    std::future::poll_fn(|context| {
+        let first = one.as_mut().poll(context);
+        if first.is_ready() {
+            return first;
+        }
+        other.as_mut().poll(context)
+    })
+    .await
+}

@@ -1,0 +1,39 @@
+//! The cases, one function per clause of the contract.
+//!
+//! - [`publish`]
+//! - [`batch`]
+//! - [`dedup`]
+//! - [`expected`]
+//! - [`subscribe`]
+//! - [`start`]
+//! - [`subjects`]
+//! - [`ack`]
+//! - [`redelivery`]
+//! - [`limits`]
+//! - [`durable`]
+//! - [`sharing`]
+//! - [`naming`]
+//! - [`history`]
+//! - [`info`]
+//! - [`retention`]
+//! - [`options`]
+//! - [`lifecycle`]
+
+pub mod ack;
+pub mod batch;
+pub mod dedup;
+pub mod durable;
+pub mod expected;
+pub mod history;
+pub mod info;
+pub mod lifecycle;
+pub mod limits;
+pub mod naming;
+pub mod options;
+pub mod publish;
+pub mod redelivery;
+pub mod retention;
+pub mod sharing;
+pub mod start;
+pub mod subjects;
+pub mod subscribe;

@@ -85,8 +85,12 @@ impl EncryptedPayload {
     /// [`EventError::Encryption`] when the value is no envelope or one of an
     /// unknown version or algorithm.
     pub fn from_value(value: &Value) -> Result<Self> {
-        let envelope = Self::deserialize(value)
-            .map_err(|_| EventError::encryption("the payload is no envelope", None, None))?;
+        // A derived reader would take an array of the fields in order, too.
+        let fields = value.as_object().map(Self::deserialize);
+        let Some(Ok(envelope)) = fields else {
+            let reason = "the payload is no envelope";
+            return Err(EventError::encryption(reason, None, None));
+        };
         let key_id = Some(envelope.key_id.as_str());
         match (envelope.version, envelope.algorithm.as_deref()) {
             (None, None) | (Some(BOUND_VERSION), Some(ALGORITHM)) => {}
@@ -110,7 +114,7 @@ impl EncryptedPayload {
     /// is decided by policy.
     #[must_use]
     pub fn is_encrypted(value: &Value) -> bool {
-        value.is_object() && Self::from_value(value).is_ok()
+        Self::from_value(value).is_ok()
     }
 
     /// The envelope as the payload of an event.
@@ -295,7 +299,14 @@ mod tests {
             changed[field] = value;
             assert!(!EncryptedPayload::is_encrypted(&changed), "{changed}");
         }
-        for value in [json!(null), json!([]), json!("x"), json!({})] {
+        for value in [
+            json!(null),
+            json!([]),
+            json!([true, null, null, "k", NONCE, CIPHERTEXT]),
+            json!("x"),
+            json!({}),
+        ] {
+            assert!(EncryptedPayload::from_value(&value).is_err(), "{value}");
             assert!(!EncryptedPayload::is_encrypted(&value), "{value}");
         }
     }

@@ -120,18 +120,21 @@ impl EncryptedPayload {
     /// The envelope as the payload of an event.
     #[must_use]
     pub fn into_value(self) -> Value {
-        let mut fields = serde_json::Map::new();
-        fields.insert("encrypted".to_owned(), self.encrypted.into());
-        if let Some(version) = self.version {
-            fields.insert("v".to_owned(), version.into());
-        }
-        if let Some(algorithm) = self.algorithm {
-            fields.insert("alg".to_owned(), algorithm.into());
-        }
-        fields.insert("keyId".to_owned(), self.key_id.into());
-        fields.insert("nonce".to_owned(), self.nonce.into());
-        fields.insert("ciphertext".to_owned(), self.ciphertext.into());
-        Value::Object(fields)
+        // In one go and in the order of the names, which builds the map fastest.
+        let fields = [
+            ("alg", self.algorithm.map(Value::String)),
+            ("ciphertext", Some(Value::String(self.ciphertext))),
+            ("encrypted", Some(Value::Bool(self.encrypted))),
+            ("keyId", Some(Value::String(self.key_id))),
+            ("nonce", Some(Value::String(self.nonce))),
+            ("v", self.version.map(Value::from)),
+        ];
+        let fields = fields.into_iter();
+        Value::Object(
+            fields
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect(),
+        )
     }
 }
 

@@ -629,7 +629,10 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 fn quoted(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| format!("`{}`", escaped(name)))
+        .collect();
     names.join(", ")
 }
 

@@ -49,3 +49,10 @@ fn validation_names_all_missing_fields_at_once() {
         "payload of `forex` version 2 is invalid: missing required fields `rate`, `pair`"
     );
 }
+
+#[test]
+fn names_of_fields_are_escaped_like_all_foreign_text() {
+    let missing = vec!["ra\nte".to_owned()];
+    let text = EventError::schema_validation("forex", 1, missing).to_string();
+    assert!(text.ends_with(r"`ra\nte`"), "{text}");
+}

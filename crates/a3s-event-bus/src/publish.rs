@@ -1,0 +1,266 @@
+use a3s_event_core::{
+    EventError, Result,
+    subject::{validate_category, validate_topic},
+    types::{Event, PublishOptions},
+};
+use serde_json::Value;
+
+use crate::{EventBus, trace};
+
+impl EventBus {
+    /// Creates an event of `topic` in `category` and publishes it.
+    ///
+    /// Returns the event as it was made, in plaintext even with an encryptor, so
+    /// that publishing the returned event again encrypts it once.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::InvalidSubject`] when `category` is not one token or
+    /// `topic` not one or more, and the errors of
+    /// [`publish_event`](Self::publish_event).
+    ///
+    /// # Cancellation
+    ///
+    /// A dropped call may or may not have stored the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// let event = bus
+    ///     .publish(
+    ///         "market",
+    ///         "forex.usd_cny",
+    ///         "USD/CNY broke through 7.35",
+    ///         "reuters",
+    ///         serde_json::json!({"rate": 7.3521}),
+    ///     )
+    ///     .await?;
+    /// assert_eq!(event.subject, "events.market.forex.usd_cny");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish(
+        &self,
+        category: &str,
+        topic: &str,
+        summary: &str,
+        source: &str,
+        payload: Value,
+    ) -> Result<Event> {
+        if let Err(error) = validate_category(category).and_then(|()| validate_topic(topic)) {
+            self.metrics.publish_failed(&error);
+            return Err(error);
+        }
+        let subject = self.backend.provider().build_subject(category, topic);
+        let event = Event::new(subject, category, summary, source, payload);
+        self.publish_event(&event).await?;
+        Ok(event)
+    }
+
+    /// Publishes `event` and returns its sequence.
+    ///
+    /// The payload is checked against its schema in plaintext, then encrypted in
+    /// a copy; the event itself stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is sent: [`EventError::InvalidSubject`] for a subject that is
+    /// malformed or outside the prefix, [`EventError::SchemaValidation`],
+    /// [`EventError::Encryption`] and the errors about keys,
+    /// [`EventError::TooLarge`], [`EventError::Closed`]. Otherwise those of the
+    /// provider; after [`EventError::Timeout`] the event may be stored, retry
+    /// with a `msg_id`.
+    ///
+    /// # Cancellation
+    ///
+    /// A dropped call may or may not have stored the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_core::types::Event;
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// let event = Event::new("events.market.forex", "market", "", "ecb", serde_json::json!({}));
+    /// assert_eq!(bus.publish_event(&event).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish_event(&self, event: &Event) -> Result<u64> {
+        if self.deduplicate {
+            return self
+                .publish_event_with_options(event, &PublishOptions::default())
+                .await;
+        }
+        self.send(event, None).await
+    }
+
+    /// Publishes as [`publish_event`](Self::publish_event) does, with options.
+    ///
+    /// # Errors
+    ///
+    /// Those of `publish_event`; [`EventError::InvalidOption`];
+    /// [`EventError::Conflict`] when `expected_sequence` is not the stream's
+    /// last sequence; [`EventError::Unsupported`] for a `msg_id` or an
+    /// `expected_sequence` that the provider does not offer. A timeout that it
+    /// does not offer is left out, with one warning.
+    ///
+    /// # Cancellation
+    ///
+    /// A dropped call may or may not have stored the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_core::types::{Event, PublishOptions};
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// let event = Event::new("events.order.paid", "order", "", "shop", serde_json::json!({}));
+    /// let options = PublishOptions::default().with_msg_id("order-4711-paid");
+    ///
+    /// let first = bus.publish_event_with_options(&event, &options).await?;
+    /// let repeat = bus.publish_event_with_options(&event, &options).await?;
+    /// assert_eq!(first, repeat);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish_event_with_options(
+        &self,
+        event: &Event,
+        options: &PublishOptions,
+    ) -> Result<u64> {
+        if self.deduplicate && options.msg_id.is_none() {
+            let options = options.clone().with_msg_id(event.id.as_str());
+            return self.send(event, Some(&options)).await;
+        }
+        self.send(event, Some(options)).await
+    }
+
+    /// Publishes `events` in order and returns their sequences in that order.
+    ///
+    /// All of them are checked and encrypted before the first is sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`publish_event`](Self::publish_event) for the first event that
+    /// is refused, and then nothing is sent. [`EventError::PartialBatch`] with
+    /// the stored prefix when the provider fails on the way.
+    ///
+    /// # Cancellation
+    ///
+    /// Of a dropped call, some prefix of the events may be stored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_core::types::Event;
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// let rates = [1.08, 1.09].map(|rate| {
+    ///     Event::new("events.market.forex", "market", "", "ecb", serde_json::json!({"rate": rate}))
+    /// });
+    /// assert_eq!(bus.publish_batch(&rates).await?, [1, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
+        let outcome = self.send_batch(events).await;
+        match &outcome {
+            Ok(stored) => self.metrics.published(stored.len() as u64),
+            Err(error) => self.metrics.publish_failed(error),
+        }
+        outcome
+    }
+
+    // The pipeline. Without schemas and encryption it copies nothing, takes no
+    // lock and allocates nothing.
+
+    async fn send(&self, event: &Event, options: Option<&PublishOptions>) -> Result<u64> {
+        let span = trace::publish(self.backend.provider(), event);
+        let outcome = trace::within(span, self.send_checked(event, options)).await;
+        match &outcome {
+            Ok(_) => self.metrics.published(1),
+            Err(error) => self.metrics.publish_failed(error),
+        }
+        outcome
+    }
+
+    async fn send_checked(&self, event: &Event, options: Option<&PublishOptions>) -> Result<u64> {
+        let sealed = self.prepare(event)?;
+        let outgoing = sealed.as_ref().unwrap_or(event);
+        let provider = self.backend.provider();
+        let Some(options) = options else {
+            let started = self.metrics.start_publish();
+            let outcome = provider.publish(outgoing).await;
+            self.metrics.publish_took(started);
+            return outcome;
+        };
+        let options = self.backend.honored_publish(options)?;
+        let started = self.metrics.start_publish();
+        let outcome = provider.publish_with_options(outgoing, &options).await;
+        self.metrics.publish_took(started);
+        outcome
+    }
+
+    async fn send_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
+        self.backend.ensure_open()?;
+        let provider = self.backend.provider();
+        let mut sealed = Vec::new();
+        for event in events {
+            sealed.extend(self.prepare(event)?);
+        }
+        let outgoing = if sealed.is_empty() { events } else { &sealed };
+        let span = trace::publish_batch(provider, events.len());
+        if !self.deduplicate {
+            return trace::within(span, provider.publish_batch(outgoing)).await;
+        }
+        trace::within(span, self.send_one_by_one(outgoing)).await
+    }
+
+    /// A batch whose events carry their ids as `msg_id`.
+    async fn send_one_by_one(&self, events: &[Event]) -> Result<Vec<u64>> {
+        // All ids are checked before the first event is sent.
+        for event in events {
+            self.backend.honored_publish(&deduplicated(event))?;
+        }
+        let mut stored = Vec::with_capacity(events.len());
+        for event in events {
+            let options = deduplicated(event);
+            let options = self.backend.honored_publish(&options)?;
+            let provider = self.backend.provider();
+            match provider.publish_with_options(event, &options).await {
+                Ok(sequence) => stored.push(sequence),
+                Err(error) => return Err(EventError::partial_batch(stored, error)),
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Everything that happens before an event is sent; `None` is the event itself.
+    fn prepare(&self, event: &Event) -> Result<Option<Event>> {
+        self.backend.ensure_open()?;
+        self.backend.check_subject(&event.subject)?;
+        if let Some(registry) = &self.schema_registry {
+            registry.validate(event)?;
+        }
+        self.encryption.seal(event, &self.metrics)
+    }
+}
+
+fn deduplicated(event: &Event) -> PublishOptions {
+    PublishOptions::default().with_msg_id(event.id.as_str())
+}

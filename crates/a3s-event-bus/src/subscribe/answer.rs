@@ -6,72 +6,36 @@ use std::sync::{
 use a3s_event_core::{
     Result,
     dlq::DeadLetterKind,
-    provider::{Answer, DeliveryHandle, Settle, Settled},
+    provider::{Answer, DeliveryHandle, PendingEvent, Settle, Settled},
     types::ReceivedEvent,
 };
 
 use super::route::{Origin, Route};
 use crate::{metrics::Outcome, trace};
 
-/// The way back for one event that was handed over: counts its answer, and
-/// takes it to the dead-letter handler where it leaves the normal path.
-pub(crate) struct Answering {
-    delivery: Delivered,
-    handle: DeliveryHandle,
-    answered: AtomicBool,
-}
-
-/// An event as it is stored, and where it came from.
+/// An event on its way to the reader, and the way back for its answer: counts
+/// it, and takes the event to the dead-letter handler where it leaves the
+/// normal path.
 #[derive(Clone)]
-struct Delivered {
-    route: Arc<Route>,
-    origin: Origin,
-    received: ReceivedEvent,
+pub(crate) struct Delivered {
+    pub(crate) route: Arc<Route>,
+    pub(crate) origin: Origin,
+    /// The event as it is stored.
+    pub(crate) received: ReceivedEvent,
+    pub(crate) handle: DeliveryHandle,
 }
 
-impl Answering {
-    pub(crate) fn new(
-        route: Arc<Route>,
-        origin: Origin,
-        received: ReceivedEvent,
-        handle: DeliveryHandle,
-    ) -> Self {
-        Self {
-            delivery: Delivered {
-                route,
-                origin,
-                received,
-            },
-            handle,
+impl Delivered {
+    /// Leaves the answer to the reader, who sees `received`.
+    pub(crate) fn into_pending(self, received: ReceivedEvent) -> PendingEvent {
+        let answering = Answering {
+            delivered: self,
             answered: AtomicBool::new(false),
-        }
+        };
+        PendingEvent::with_handle(received, DeliveryHandle::new(Arc::new(answering), 0))
     }
 
-    pub(crate) fn into_handle(self) -> DeliveryHandle {
-        DeliveryHandle::new(Arc::new(self), 0)
-    }
-
-    /// The kind and the reason of the dead letter that `answer` asks for, where
-    /// a handler takes one.
-    fn leaves(&self, answer: &Answer) -> Option<(DeadLetterKind, String)> {
-        let Delivered {
-            route, received, ..
-        } = &self.delivery;
-        route.dead_letters.as_ref()?;
-        match answer {
-            Answer::Term(reason) => Some((DeadLetterKind::Terminated, reason.clone())),
-            Answer::Nak | Answer::NakAfter(_) if route.is_last_delivery(received) => {
-                let times = received.num_delivered;
-                let reason = format!("refused on its last permitted delivery, number {times}");
-                Some((DeadLetterKind::Rejected, reason))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Settle for Answering {
-    fn settle(&self, _delivery: u64, answer: Answer) -> Settled {
+    pub(crate) fn settle(&self, answer: Answer) -> Settled {
         let (outcome, operation) = match answer {
             Answer::Ack | Answer::AckConfirmed => (Outcome::Acked, "ack"),
             Answer::Nak | Answer::NakAfter(_) => (Outcome::Nacked, "nak"),
@@ -79,47 +43,66 @@ impl Settle for Answering {
             // In progress: the answer is still to come.
             _ => return self.handle.settle(answer),
         };
-        self.answered.store(true, Ordering::Relaxed);
-
-        let Delivered {
-            route,
-            origin,
-            received,
-        } = &self.delivery;
-        let span = trace::settle(route.backend.name(), &route.template, operation, received);
+        let route = &self.route;
+        let span = trace::settle(
+            route.backend.name(),
+            &route.template,
+            operation,
+            &self.received,
+        );
         if let Some((kind, reason)) = self.leaves(&answer)
             && let Some(dead_letters) = &route.dead_letters
         {
             route.metrics.answered(outcome);
-            let consumer = origin.consumer.as_ref();
-            let letter = dead_letters.letter(received.clone(), consumer, kind, reason);
+            let consumer = self.origin.consumer.as_ref();
+            let letter = dead_letters.letter(self.received.clone(), consumer, kind, reason);
             let gone = dead_letters.give_up(letter, self.handle.clone());
-            let delivery = self.delivery.clone();
+            let this = self.clone();
             return Settled::Later(Box::pin(async move {
                 let result = trace::within(span, gone).await;
-                delivery.nudge();
+                this.nudge();
                 result
             }));
         }
         match span.in_scope(|| self.handle.settle(answer)) {
             Settled::Now(result) => {
                 trace::failed(&span, result.as_ref().err());
-                self.delivery.settled(outcome, &result);
+                self.settled(outcome, &result);
                 Settled::Now(result)
             }
             Settled::Later(answered) => {
-                let delivery = self.delivery.clone();
+                let this = self.clone();
                 Settled::Later(Box::pin(async move {
                     let result = trace::within(span, answered).await;
-                    delivery.settled(outcome, &result);
+                    this.settled(outcome, &result);
                     result
                 }))
             }
         }
     }
-}
 
-impl Delivered {
+    /// Gives back what the reader did not come back from: it comes again at
+    /// once. This is no refusal by the reader, even on the last delivery.
+    pub(crate) fn give_back(&self) -> Settled {
+        self.dropped();
+        self.handle.settle(Answer::Nak)
+    }
+
+    /// The kind and the reason of the dead letter that `answer` asks for, where
+    /// a handler takes one.
+    fn leaves(&self, answer: &Answer) -> Option<(DeadLetterKind, String)> {
+        self.route.dead_letters.as_ref()?;
+        match answer {
+            Answer::Term(reason) => Some((DeadLetterKind::Terminated, reason.clone())),
+            Answer::Nak | Answer::NakAfter(_) if self.route.is_last_delivery(&self.received) => {
+                let times = self.received.num_delivered;
+                let reason = format!("refused on its last permitted delivery, number {times}");
+                Some((DeadLetterKind::Rejected, reason))
+            }
+            _ => None,
+        }
+    }
+
     /// Counts an answer that the provider took.
     fn settled(&self, outcome: Outcome, result: &Result<()>) {
         if result.is_err() {
@@ -139,6 +122,11 @@ impl Delivered {
         self.nudge();
     }
 
+    fn dropped(&self) {
+        self.route.metrics.unanswered();
+        self.failed();
+    }
+
     /// Remembers when the event failed, for the letter that may follow.
     fn failed(&self) {
         if let Some(dead_letters) = &self.route.dead_letters {
@@ -147,6 +135,7 @@ impl Delivered {
         }
     }
 
+    /// A retired consumer may be drained now.
     fn nudge(&self) {
         if let Some(registry) = &self.origin.retired_in {
             registry.nudge();
@@ -154,11 +143,25 @@ impl Delivered {
     }
 }
 
+/// A delivery whose answer is up to the reader.
+struct Answering {
+    delivered: Delivered,
+    answered: AtomicBool,
+}
+
+impl Settle for Answering {
+    fn settle(&self, _delivery: u64, answer: Answer) -> Settled {
+        if answer != Answer::InProgress {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+        self.delivered.settle(answer)
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
         if !self.answered.load(Ordering::Relaxed) {
-            self.delivery.route.metrics.unanswered();
-            self.delivery.failed();
+            self.delivered.dropped();
         }
     }
 }

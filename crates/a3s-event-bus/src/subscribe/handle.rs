@@ -6,13 +6,14 @@ use std::{
 
 use a3s_event_core::{
     BoxFuture, Result,
-    provider::{Answer, Delivery, DeliveryHandle, PendingEvent, Settled, Subscription},
+    provider::{Answer, Delivery, PendingEvent, Settled, Subscription},
     types::ReceivedEvent,
 };
 use async_trait::async_trait;
 use tracing::{Instrument, Span};
 
 use super::{
+    answer::Delivered,
     merged::Merged,
     route::{Admitted, Origin, Route},
 };
@@ -52,7 +53,7 @@ enum Handed {
     /// The provider acknowledges it when it is asked for the next one.
     ByProvider,
     /// The bus does.
-    ByBus(DeliveryHandle),
+    ByBus(Delivered),
 }
 
 impl BusSubscription {
@@ -78,13 +79,22 @@ impl BusSubscription {
                 self.route.metrics.answered(Outcome::Acked);
                 Ok(())
             }
-            Some(Handed::ByBus(handle)) => match handle.settle(Answer::Ack) {
+            Some(Handed::ByBus(delivered)) => match delivered.settle(Answer::Ack) {
                 Settled::Now(result) => result,
                 Settled::Later(answered) => {
                     self.step = Some(answered);
                     Ok(())
                 }
             },
+        }
+    }
+
+    /// Gives back what `next` handed over last, as the provider does with what
+    /// its own `next` handed over.
+    fn give_back_handed(&mut self) -> Settled {
+        match self.handed.take() {
+            Some(Handed::ByBus(delivered)) => delivered.give_back(),
+            Some(Handed::ByProvider) | None => Settled::Now(Ok(())),
         }
     }
 
@@ -107,7 +117,7 @@ impl BusSubscription {
     }
 
     /// Waits for the next event that passes the pipeline.
-    async fn receive(&mut self) -> Result<Option<PendingEvent>> {
+    async fn receive(&mut self) -> Result<Option<(ReceivedEvent, Delivered)>> {
         // The step of an earlier call that was dropped comes first.
         self.finish_step().await?;
         self.acknowledge_handed()?;
@@ -120,22 +130,22 @@ impl BusSubscription {
                 return Ok(None);
             };
             match self.route.admit(delivery, origin) {
-                Admitted::Event(pending) => return Ok(Some(pending)),
+                Admitted::Event(received, delivered) => return Ok(Some((received, delivered))),
                 Admitted::Leaves(step) => self.step = Some(step),
             }
         }
     }
 
     /// Receives inside a span that says what came.
-    async fn receive_traced(&mut self) -> Result<Option<PendingEvent>> {
+    async fn receive_traced(&mut self) -> Result<Option<(ReceivedEvent, Delivered)>> {
         let span = self.route.receive_span();
         if span.is_disabled() {
             return self.receive().await;
         }
         let outcome = self.receive().instrument(span.clone()).await;
         trace::failed(&span, outcome.as_ref().err());
-        if let Ok(Some(pending)) = &outcome {
-            trace::received(&span, &pending.received);
+        if let Ok(Some((received, _))) = &outcome {
+            trace::received(&span, received);
         }
         outcome
     }
@@ -210,16 +220,16 @@ impl Subscription for BusSubscription {
         if self.transparent {
             return self.next_from_provider().await;
         }
-        let Some(pending) = self.receive_traced().await? else {
+        let Some((received, delivered)) = self.receive_traced().await? else {
             return Ok(None);
         };
-        let (received, handle) = pending.into_parts();
-        self.handed = Some(Handed::ByBus(handle));
+        self.handed = Some(Handed::ByBus(delivered));
         Ok(Some(received))
     }
 
     async fn next_manual_ack(&mut self) -> Result<Option<PendingEvent>> {
-        self.receive_traced().await
+        let next = self.receive_traced().await?;
+        Ok(next.map(|(received, delivered)| delivered.into_pending(received)))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Poll<Result<Option<ReceivedEvent>>>> {
@@ -237,7 +247,22 @@ impl Subscription for BusSubscription {
     async fn close(&mut self) -> Result<()> {
         self.closed = true;
         let finished = self.finish_step().await;
-        finished.and(self.feed.close().await)
+        let given_back = match self.give_back_handed() {
+            Settled::Now(result) => result,
+            Settled::Later(answered) => {
+                self.step = Some(answered);
+                self.finish_step().await
+            }
+        };
+        finished.and(given_back).and(self.feed.close().await)
+    }
+}
+
+impl Drop for BusSubscription {
+    fn drop(&mut self) {
+        // An answer that takes time cannot be waited for here: the event comes
+        // back after the ack wait then.
+        drop(self.give_back_handed());
     }
 }
 

@@ -7,7 +7,7 @@ use a3s_event_core::{
     types::ReceivedEvent,
 };
 
-use super::answer::Answering;
+use super::answer::Delivered;
 use crate::{
     backend::Backend, dead_letter::DeadLetters, encryption::Encryption, metrics::EventMetrics,
     registry::Registry, trace,
@@ -38,8 +38,8 @@ pub(crate) struct Origin {
 
 /// What became of a delivery.
 pub(crate) enum Admitted {
-    /// It is the reader's.
-    Event(PendingEvent),
+    /// It is the reader's, as the reader sees it.
+    Event(ReceivedEvent, Delivered),
     /// It leaves the normal path once the future is driven; an error is the reader's.
     Leaves(BoxFuture<'static, Result<()>>),
 }
@@ -73,8 +73,13 @@ impl Route {
         if let Some(event) = opened {
             received.event = event;
         }
-        let answering = Answering::new(Arc::clone(self), origin, stored, handle);
-        Admitted::Event(PendingEvent::with_handle(received, answering.into_handle()))
+        let delivered = Delivered {
+            route: Arc::clone(self),
+            origin,
+            received: stored,
+            handle,
+        };
+        Admitted::Event(received, delivered)
     }
 
     /// Whether a refusal of `received` is its last.

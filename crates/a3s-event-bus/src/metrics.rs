@@ -19,6 +19,7 @@ use a3s_event_core::{
 };
 use serde::Serialize;
 
+use crate::trace;
 use histogram::Histogram;
 pub use histogram::{BucketSnapshot, HistogramSnapshot};
 
@@ -163,8 +164,8 @@ pub(crate) enum Outcome {
 
 // Recording: the one place where figures change.
 impl EventMetrics {
-    pub(crate) fn new(system: &str, sampling: u32) -> Self {
-        Self(Arc::new(Figures::new(system, sampling)))
+    pub(crate) fn new(provider: &str, sampling: u32) -> Self {
+        Self(Arc::new(Figures::new(trace::system(provider), sampling)))
     }
 
     pub(crate) fn watch_depth_of(&self, handler: Arc<dyn DlqHandler>) {

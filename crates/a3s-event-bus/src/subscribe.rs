@@ -269,10 +269,10 @@ impl EventBus {
     pub async fn subscribe_as(&self, subscriber_id: &str) -> Result<Box<dyn Subscription>> {
         let changes = self.registry.changes();
         let (filter, durable) = self.registered(subscriber_id)?;
-        let mut opened = self.open_all(&filter, durable).await?;
+        let opened = self.open_all(&filter, durable).await?;
+        let registry = &self.registry;
         let feed = if durable {
             let retired = self.draining(subscriber_id, durable).await?;
-            let registry = &self.registry;
             Feed::Many(Merged::durable(
                 registry,
                 subscriber_id,
@@ -280,13 +280,14 @@ impl EventBus {
                 opened,
                 &retired,
             ))
-        } else if let (Some((_, subscription)), true) = (opened.pop(), opened.is_empty()) {
-            Feed::One {
-                subscription,
-                consumer: None,
-            }
         } else {
-            Feed::Many(Merged::ephemeral(&self.registry, subscriber_id, opened))
+            match <[_; 1]>::try_from(opened) {
+                Ok([(_, subscription)]) => Feed::One {
+                    subscription,
+                    consumer: None,
+                },
+                Err(opened) => Feed::Many(Merged::ephemeral(registry, subscriber_id, opened)),
+            }
         };
         let group = Some(Arc::from(subscriber_id));
         let template = filter.subjects.join(",");

@@ -1,0 +1,1 @@
+//! Subjects that change, and consumers that are no longer needed.

@@ -38,8 +38,7 @@ impl Backend {
         }
     }
 
-    // Through the reference, not through the `Arc`: the forwarding
-    // implementation would box one future more.
+    // A reference, because methods of the `Arc` itself are one call more.
     pub(crate) fn provider(&self) -> &dyn EventProvider {
         &*self.provider
     }

@@ -48,6 +48,8 @@ pub struct EventBus {
     pub(crate) failures: Arc<Failures>,
     pub(crate) registry: Arc<Registry>,
     state_store: Option<Arc<dyn StateStore>>,
+    /// Cached, because it is asked on every publish.
+    pub(crate) is_direct: bool,
 }
 
 /// One publish in this many is timed on a provider inside the process.
@@ -104,7 +106,7 @@ impl EventBus {
             None if backend.capabilities.in_process => IN_PROCESS_SAMPLING,
             None => 1,
         };
-        Self {
+        let mut bus = Self {
             metrics: EventMetrics::new(backend.name(), sampling),
             registry: Arc::new(Registry::new(Arc::clone(&backend))),
             backend,
@@ -117,7 +119,10 @@ impl EventBus {
             dlq_handler: None,
             failures: Arc::default(),
             state_store: None,
-        }
+            is_direct: false,
+        };
+        bus.is_direct = bus.adds_nothing();
+        bus
     }
 
     /// Gives events that leave the normal path to `handler`: refused on their
@@ -140,6 +145,7 @@ impl EventBus {
     /// Checks payloads against `registry` when they are published, in plaintext.
     pub fn set_schema_registry(&mut self, registry: Arc<dyn SchemaRegistry>) {
         self.schema_registry = Some(registry);
+        self.is_direct = self.adds_nothing();
     }
 
     /// Encrypts every payload that is published, and decrypts what is read as
@@ -149,6 +155,7 @@ impl EventBus {
     /// readable. Subscriptions that are open keep what they have.
     pub fn set_encryptor(&mut self, encryptor: Arc<dyn EventEncryptor>) {
         self.encryption.encryptor = Some(encryptor);
+        self.is_direct = self.adds_nothing();
     }
 
     /// Loads the subscriptions that `store` keeps, and saves every change there

@@ -47,6 +47,11 @@ impl Encryption {
         }
     }
 
+    /// Whether every payload is published as it is given.
+    pub(crate) fn publishes_as_given(&self) -> bool {
+        self.encryptor.is_none() && self.policy != EncryptionPolicy::Required
+    }
+
     /// Encrypts a copy of `event`; `None` is the event itself.
     pub(crate) fn seal(&self, event: &Event, metrics: &EventMetrics) -> Result<Option<Event>> {
         let sealed = match (&self.encryptor, self.policy) {

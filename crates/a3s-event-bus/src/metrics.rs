@@ -191,6 +191,7 @@ impl EventMetrics {
         due.then(Instant::now)
     }
 
+    #[inline]
     pub(crate) fn publish_took(&self, started: Option<Instant>) {
         if let Some(started) = started {
             self.0.publish_latency.record(started.elapsed());

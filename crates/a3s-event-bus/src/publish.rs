@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use a3s_event_core::{
     EventError, Result,
     subject::{validate_category, validate_topic},
@@ -53,8 +55,7 @@ impl EventBus {
         payload: Value,
     ) -> Result<Event> {
         if let Err(error) = validate_category(category).and_then(|()| validate_topic(topic)) {
-            self.metrics.publish_failed(&error);
-            return Err(error);
+            return Err(self.publish_failed(error));
         }
         let subject = self.backend.provider().build_subject(category, topic);
         let event = Event::new(subject, category, summary, source, payload);
@@ -95,12 +96,25 @@ impl EventBus {
     /// # }
     /// ```
     pub async fn publish_event(&self, event: &Event) -> Result<u64> {
-        if self.deduplicate {
-            return self
-                .publish_event_with_options(event, &PublishOptions::default())
-                .await;
+        if self.is_direct && !self.backend.is_closed() && !trace::is_enabled() {
+            let started = self.metrics.start_publish();
+            let outcome = self.backend.provider().publish(event).await;
+            self.metrics.publish_took(started);
+            return match outcome {
+                Ok(sequence) => {
+                    self.metrics.published(1);
+                    Ok(sequence)
+                }
+                Err(error) => Err(self.publish_failed(error)),
+            };
         }
-        self.send(event, None).await
+        // Boxed, so that the way above stays a small future.
+        Box::pin(self.publish_through_pipeline(event)).await
+    }
+
+    async fn publish_through_pipeline(&self, event: &Event) -> Result<u64> {
+        let options = PublishOptions::default();
+        self.publish_event_with_options(event, &options).await
     }
 
     /// Publishes as [`publish_event`](Self::publish_event) does, with options.
@@ -140,11 +154,14 @@ impl EventBus {
         event: &Event,
         options: &PublishOptions,
     ) -> Result<u64> {
-        if self.deduplicate && options.msg_id.is_none() {
-            let options = options.clone().with_msg_id(event.id.as_str());
-            return self.send(event, Some(&options)).await;
+        let span = trace::publish(self.backend.provider(), event);
+        match trace::within(span, self.send(event, options)).await {
+            Ok(sequence) => {
+                self.metrics.published(1);
+                Ok(sequence)
+            }
+            Err(error) => Err(self.publish_failed(error)),
         }
-        self.send(event, Some(options)).await
     }
 
     /// Publishes `events` in order and returns their sequences in that order.
@@ -178,39 +195,24 @@ impl EventBus {
     /// # }
     /// ```
     pub async fn publish_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
-        let outcome = self.send_batch(events).await;
-        match &outcome {
-            Ok(stored) => self.metrics.published(stored.len() as u64),
-            Err(error) => self.metrics.publish_failed(error),
+        match self.send_batch(events).await {
+            Ok(stored) => {
+                self.metrics.published(stored.len() as u64);
+                Ok(stored)
+            }
+            Err(error) => Err(self.publish_failed(error)),
         }
-        outcome
     }
 
-    // The pipeline. Without schemas and encryption it copies nothing, takes no
-    // lock and allocates nothing.
+    // The pipeline.
 
-    async fn send(&self, event: &Event, options: Option<&PublishOptions>) -> Result<u64> {
-        let span = trace::publish(self.backend.provider(), event);
-        let outcome = trace::within(span, self.send_checked(event, options)).await;
-        match &outcome {
-            Ok(_) => self.metrics.published(1),
-            Err(error) => self.metrics.publish_failed(error),
-        }
-        outcome
-    }
-
-    async fn send_checked(&self, event: &Event, options: Option<&PublishOptions>) -> Result<u64> {
+    async fn send(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
         let sealed = self.prepare(event)?;
         let outgoing = sealed.as_ref().unwrap_or(event);
-        let provider = self.backend.provider();
-        let Some(options) = options else {
-            let started = self.metrics.start_publish();
-            let outcome = provider.publish(outgoing).await;
-            self.metrics.publish_took(started);
-            return outcome;
-        };
-        let options = self.backend.honored_publish(options)?;
+        let identified = self.identified(event, options);
+        let options = self.backend.honored_publish(&identified)?;
         let started = self.metrics.start_publish();
+        let provider = self.backend.provider();
         let outcome = provider.publish_with_options(outgoing, &options).await;
         self.metrics.publish_took(started);
         outcome
@@ -233,15 +235,17 @@ impl EventBus {
 
     /// A batch whose events carry their ids as `msg_id`.
     async fn send_one_by_one(&self, events: &[Event]) -> Result<Vec<u64>> {
+        let none = PublishOptions::default();
         // All ids are checked before the first event is sent.
         for event in events {
-            self.backend.honored_publish(&deduplicated(event))?;
+            self.backend
+                .honored_publish(&self.identified(event, &none))?;
         }
+        let provider = self.backend.provider();
         let mut stored = Vec::with_capacity(events.len());
         for event in events {
-            let options = deduplicated(event);
+            let options = self.identified(event, &none);
             let options = self.backend.honored_publish(&options)?;
-            let provider = self.backend.provider();
             match provider.publish_with_options(event, &options).await {
                 Ok(sequence) => stored.push(sequence),
                 Err(error) => return Err(EventError::partial_batch(stored, error)),
@@ -250,7 +254,8 @@ impl EventBus {
         Ok(stored)
     }
 
-    /// Everything that happens before an event is sent; `None` is the event itself.
+    /// Everything that happens before an event is sent: the encrypted copy, or
+    /// `None` for the event itself.
     fn prepare(&self, event: &Event) -> Result<Option<Event>> {
         self.backend.ensure_open()?;
         self.backend.check_subject(&event.subject)?;
@@ -259,8 +264,33 @@ impl EventBus {
         }
         self.encryption.seal(event, &self.metrics)
     }
-}
 
-fn deduplicated(event: &Event) -> PublishOptions {
-    PublishOptions::default().with_msg_id(event.id.as_str())
+    /// The options, with the id of the event as `msg_id` where the bus
+    /// deduplicates.
+    fn identified<'a>(
+        &self,
+        event: &Event,
+        options: &'a PublishOptions,
+    ) -> Cow<'a, PublishOptions> {
+        if self.deduplicate && options.msg_id.is_none() {
+            return Cow::Owned(options.clone().with_msg_id(event.id.as_str()));
+        }
+        Cow::Borrowed(options)
+    }
+
+    /// Whether the pipeline does nothing before an event is sent. A publish then
+    /// goes straight to the provider: in memory, an empty pipeline would cost a
+    /// good part of what the publish does.
+    pub(crate) fn adds_nothing(&self) -> bool {
+        self.backend.capabilities.in_process
+            && self.schema_registry.is_none()
+            && self.encryption.publishes_as_given()
+            && !self.deduplicate
+    }
+
+    #[cold]
+    fn publish_failed(&self, error: EventError) -> EventError {
+        self.metrics.publish_failed(&error);
+        error
+    }
 }

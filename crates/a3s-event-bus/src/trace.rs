@@ -11,6 +11,11 @@ use a3s_event_core::{
 };
 use tracing::{Instrument, Span, field::Empty, info_span};
 
+/// Whether anybody may listen.
+pub(crate) fn is_enabled() -> bool {
+    tracing::level_enabled!(tracing::Level::INFO)
+}
+
 /// Runs `operation` inside `span` and notes how it failed.
 pub(crate) async fn within<T>(span: Span, operation: impl Future<Output = Result<T>>) -> Result<T> {
     if span.is_disabled() {

@@ -228,11 +228,14 @@ impl Merged {
                 }
                 Poll::Ready(Err(error)) => {
                     pending = 0;
-                    if source.is_over() || ends(&error) {
-                        let source = self.sources.remove(self.turn);
-                        if source.is_retired() && ends(&error) {
-                            continue;
-                        }
+                    let gone = matches!(error, EventError::NotFound { .. });
+                    if gone && source.is_retired() {
+                        source.end();
+                        continue;
+                    }
+                    let closed = matches!(error, EventError::Closed { .. });
+                    if gone || closed || source.is_over() {
+                        self.sources.remove(self.turn);
                     } else {
                         self.turn += 1;
                     }
@@ -339,14 +342,6 @@ impl Merged {
             self.add(pattern, consumer, Role::Current, reader);
         }
     }
-}
-
-/// Whether nothing more comes from the source that gave `error`.
-fn ends(error: &EventError) -> bool {
-    matches!(
-        error,
-        EventError::NotFound { .. } | EventError::Closed { .. }
-    )
 }
 
 /// The patterns of a registered filter, which was checked.

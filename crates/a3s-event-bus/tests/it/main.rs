@@ -10,6 +10,7 @@ mod metrics;
 mod options;
 mod publish;
 mod retire;
+mod state;
 mod subscribe;
 mod support;
 mod trace;

@@ -151,6 +151,8 @@ struct Shared {
     opened: Mutex<Vec<Opened>>,
     publishes_before_failure: Mutex<Option<usize>>,
     answers_fail: Mutex<bool>,
+    unsubscribed: Mutex<Vec<String>>,
+    unsubscribes_fail: Mutex<bool>,
 }
 
 impl Scripted {
@@ -192,6 +194,14 @@ impl Scripted {
 
     pub(crate) fn fail_publishes_after(&self, count: usize) {
         *self.shared.publishes_before_failure.lock().unwrap() = Some(count);
+    }
+
+    pub(crate) fn fail_unsubscribes(&self, fail: bool) {
+        *self.shared.unsubscribes_fail.lock().unwrap() = fail;
+    }
+
+    pub(crate) fn unsubscribed(&self) -> Vec<String> {
+        self.shared.unsubscribed.lock().unwrap().clone()
     }
 
     pub(crate) fn fail_answers(&self, fail: bool) {
@@ -277,7 +287,12 @@ impl EventProvider for Scripted {
             .collect())
     }
 
-    async fn unsubscribe(&self, _: &str) -> Result<()> {
+    async fn unsubscribe(&self, consumer_name: &str) -> Result<()> {
+        if *self.shared.unsubscribes_fail.lock().unwrap() {
+            return Err(offline("unsubscribe"));
+        }
+        let mut unsubscribed = self.shared.unsubscribed.lock().unwrap();
+        unsubscribed.push(consumer_name.to_owned());
         Ok(())
     }
 

@@ -80,7 +80,10 @@ impl Source {
         cx: &mut Context<'_>,
         stop: &Arc<AtomicBool>,
     ) -> Poll<Result<Option<Delivery>>> {
-        if let Role::Retired(Retiring { resting: None, .. }) = &self.role {
+        if let Role::Retired(retiring) = &self.role
+            && (retiring.resting.is_none() || self.is_over())
+        {
+            // The registry has to answer first, or once more.
             return Poll::Pending;
         }
         ready!(self.poll_unseen(cx))?;
@@ -190,6 +193,13 @@ impl Source {
             Role::Retired(retiring) => retiring.ask = true,
             Role::Current => self.role = Role::retired(),
         }
+    }
+
+    /// Notes that the retired consumer is gone. The source stays until the
+    /// registry, which may be about to say so in the store, agrees.
+    pub(super) fn end(&mut self) {
+        self.reader = Reader::Gone;
+        self.retire();
     }
 
     pub(super) fn is_retired(&self) -> bool {

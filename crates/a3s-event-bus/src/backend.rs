@@ -23,7 +23,20 @@ pub(crate) struct Backend {
     best_effort: bool,
     /// Options that were dropped and warned about.
     warned: Mutex<BTreeSet<&'static str>>,
+    pub(crate) status: Arc<Status>,
+}
+
+/// What subscriptions know of the backend. They do not hold the provider, so
+/// that it ends them when its last owner drops it.
+pub(crate) struct Status {
+    pub(crate) provider_name: String,
     closed: AtomicBool,
+}
+
+impl Status {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
 }
 
 impl Backend {
@@ -31,10 +44,13 @@ impl Backend {
         Self {
             capabilities: provider.capabilities(),
             prefix: SubjectPrefix::parse(provider.subject_prefix()).ok(),
+            status: Arc::new(Status {
+                provider_name: provider.name().to_owned(),
+                closed: AtomicBool::new(false),
+            }),
             provider,
             best_effort,
             warned: Mutex::default(),
-            closed: AtomicBool::new(false),
         }
     }
 
@@ -52,11 +68,11 @@ impl Backend {
     }
 
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.status.closed.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.status.is_closed()
     }
 
     pub(crate) fn ensure_open(&self) -> Result<()> {

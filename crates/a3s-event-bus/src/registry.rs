@@ -81,10 +81,10 @@ impl Registry {
         let subscriber_id = filter.subscriber_id.clone();
         let change = table.put(filter);
         self.commit(table).await?;
-        if !change.retired.is_empty() {
+        if !change.retired.is_empty() && self.backend.capabilities.durability {
             self.open_once(&subscriber_id, &change.added).await;
-            self.clean_up(&change.retired).await;
         }
+        self.clean_up(&change.retired).await;
         Ok(())
     }
 
@@ -231,9 +231,8 @@ impl Registry {
         let Some(filter) = self.find(subscriber_id) else {
             return;
         };
+        let options = self.without_reading_ahead(filter.options);
         for subject in subjects {
-            let mut options = filter.options.clone().unwrap_or_default();
-            options.prefetch = self.backend.capabilities.prefetch.then_some(0);
             let opened = self.open_durable(subscriber_id, subject, &options).await;
             let outcome = match opened {
                 Ok(mut subscription) => subscription.close().await,
@@ -262,6 +261,21 @@ impl Registry {
                 &options,
             )
             .await
+    }
+
+    /// Opens a handle on a retired consumer. What is read ahead would count as
+    /// unanswered.
+    pub(crate) async fn open_retired(&self, retired: &Retired) -> Result<Box<dyn Subscription>> {
+        let options = self.without_reading_ahead(retired.options.clone());
+        self.open_durable(&retired.subscriber_id, &retired.subject, &options)
+            .await
+    }
+
+    fn without_reading_ahead(&self, options: Option<SubscribeOptions>) -> SubscribeOptions {
+        SubscribeOptions {
+            prefetch: self.backend.capabilities.prefetch.then_some(0),
+            ..options.unwrap_or_default()
+        }
     }
 
     /// Checks a filter and drops subjects that another one covers.

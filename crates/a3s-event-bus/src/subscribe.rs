@@ -351,7 +351,7 @@ impl EventBus {
             metrics: self.metrics.clone(),
         });
         let route = Route {
-            backend: Arc::clone(&self.backend),
+            status: Arc::clone(&self.backend.status),
             encryption: self.encryption.clone(),
             dead_letters,
             metrics: self.metrics.clone(),

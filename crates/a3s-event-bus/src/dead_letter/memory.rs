@@ -5,11 +5,10 @@ use std::{
 };
 
 use a3s_event_core::{
-    Result,
+    Result, async_trait,
     dlq::{DeadLetterEvent, DlqHandler},
     types::StreamName,
 };
-use async_trait::async_trait;
 
 /// A dead-letter handler that keeps a bounded number of letters in memory, for
 /// development, for tests, and where losing them with the process is acceptable.

@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -45,7 +45,7 @@ impl Delivered {
         };
         let route = &self.route;
         let span = trace::settle(
-            route.backend.name(),
+            &route.status.provider_name,
             &route.template,
             operation,
             &self.received,
@@ -137,7 +137,7 @@ impl Delivered {
 
     /// A retired consumer may be drained now.
     fn nudge(&self) {
-        if let Some(registry) = &self.origin.retired_in {
+        if let Some(registry) = self.origin.retired_in.as_ref().and_then(Weak::upgrade) {
             registry.nudge();
         }
     }

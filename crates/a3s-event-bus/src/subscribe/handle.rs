@@ -5,11 +5,10 @@ use std::{
 };
 
 use a3s_event_core::{
-    BoxFuture, Result,
+    BoxFuture, Result, async_trait,
     provider::{Answer, Delivery, PendingEvent, Settled, Subscription},
     types::ReceivedEvent,
 };
-use async_trait::async_trait;
 use tracing::{Instrument, Span};
 
 use super::{
@@ -113,7 +112,7 @@ impl BusSubscription {
 
     /// Whether nothing more comes, whatever the provider still holds.
     fn is_closed(&self) -> bool {
-        self.closed || self.route.backend.is_closed()
+        self.closed || self.route.status.is_closed()
     }
 
     /// Waits for the next event that passes the pipeline.

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     mem,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -31,7 +31,8 @@ const MOST_UNSEEN: usize = 64;
 /// others acknowledge it unseen. A durable subscription follows changes of its
 /// filter, and reads retired consumers until they are drained.
 pub(crate) struct Merged {
-    registry: Arc<Registry>,
+    /// Gone with the bus; then nothing changes any more.
+    registry: Weak<Registry>,
     subscriber_id: String,
     scope: Scope,
     /// What the subscriber asks for, in the order that decides whose an event is.
@@ -43,6 +44,8 @@ pub(crate) struct Merged {
     changed: BoxFuture<'static, watch::Receiver<()>>,
     /// The subscription is no longer there, or no longer durable.
     removed: bool,
+    /// A consumer could not be opened, and may be the next time.
+    unopened: bool,
     /// Tells readers to give their subscription back.
     stop: Arc<AtomicBool>,
 }
@@ -90,7 +93,7 @@ impl Merged {
             merged.add(pattern, Some(consumer.into()), Role::Current, reader);
         }
         for retired in retired {
-            merged.read_retired(retired);
+            merged.read_retired(registry, retired);
         }
         merged
     }
@@ -105,7 +108,7 @@ impl Merged {
         let changes = registry.changes();
         let mut merged = Self::new(registry, &filter.subscriber_id, Scope::Draining, changes);
         merged.patterns = parsed(filter);
-        merged.read_retired(retired);
+        merged.read_retired(registry, retired);
         merged
     }
 
@@ -116,7 +119,7 @@ impl Merged {
         changes: watch::Receiver<()>,
     ) -> Self {
         Self {
-            registry: Arc::clone(registry),
+            registry: Arc::downgrade(registry),
             subscriber_id: subscriber_id.to_owned(),
             scope,
             patterns: Vec::new(),
@@ -124,6 +127,7 @@ impl Merged {
             turn: 0,
             changed: next_change(changes),
             removed: false,
+            unopened: false,
             stop: Arc::default(),
         }
     }
@@ -143,22 +147,14 @@ impl Merged {
             .push(Source::new(pattern, consumer, role, reader));
     }
 
-    fn read_retired(&mut self, retired: &Retired) {
+    fn read_retired(&mut self, registry: &Arc<Registry>, retired: &Retired) {
         let Ok(pattern) = SubjectPattern::parse(&retired.subject) else {
             return;
         };
-        let registry = Arc::clone(&self.registry);
-        let opened = retired.clone();
-        let reader = Reader::Opening(Box::pin(async move {
-            let mut options = opened.options.unwrap_or_default();
-            // What is read ahead would count as unanswered.
-            options.prefetch = Some(0);
-            registry
-                .open_durable(&opened.subscriber_id, &opened.subject, &options)
-                .await
-        }));
         let consumer = Some(Arc::from(retired.consumer.as_str()));
-        self.add(pattern, consumer, Role::retired(), reader);
+        let (registry, retired) = (Arc::clone(registry), retired.clone());
+        let opening = Box::pin(async move { registry.open_retired(&retired).await });
+        self.add(pattern, consumer, Role::retired(), Reader::Opening(opening));
     }
 
     /// How many events retention removed before they were read.
@@ -179,6 +175,9 @@ impl Merged {
 
     /// Waits for the next delivery that is the subscriber's.
     pub(crate) async fn next(&mut self) -> Next {
+        if self.unopened {
+            self.follow();
+        }
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
@@ -236,6 +235,7 @@ impl Merged {
                     let closed = matches!(error, EventError::Closed { .. });
                     if gone || closed || source.is_over() {
                         self.sources.remove(self.turn);
+                        self.unopened |= error.is_retryable();
                     } else {
                         self.turn += 1;
                     }
@@ -299,9 +299,13 @@ impl Merged {
         if self.scope == Scope::Ephemeral {
             return;
         }
-        let filter = self.registry.find(&self.subscriber_id);
+        let Some(registry) = self.registry.upgrade() else {
+            return;
+        };
+        self.unopened = false;
+        let filter = registry.find(&self.subscriber_id);
         let filter = filter.filter(|filter| filter.durable);
-        let retired = self.registry.retired(&self.subscriber_id);
+        let retired = registry.retired(&self.subscriber_id);
         let reads_current = self.scope == Scope::Durable;
         self.removed = reads_current && filter.is_none();
         self.patterns = filter.as_ref().map(parsed).unwrap_or_default();
@@ -319,17 +323,17 @@ impl Merged {
             is_retired
         });
         if let Some(filter) = filter.filter(|_| reads_current) {
-            self.open_added(&filter);
+            self.open_added(&registry, &filter);
         }
     }
 
     /// Opens the consumers that the filter names and that have no source.
-    fn open_added(&mut self, filter: &SubscriptionFilter) {
+    fn open_added(&mut self, registry: &Arc<Registry>, filter: &SubscriptionFilter) {
         for pattern in self.patterns.clone() {
             if self.sources.iter().any(|source| source.pattern == pattern) {
                 continue;
             }
-            let registry = Arc::clone(&self.registry);
+            let registry = Arc::clone(registry);
             let subscriber_id = self.subscriber_id.clone();
             let subject = pattern.as_str().to_owned();
             let options = filter.options.clone().unwrap_or_default();
@@ -355,8 +359,10 @@ fn parsed(filter: &SubscriptionFilter) -> Vec<SubjectPattern> {
 
 fn next_change(mut changes: watch::Receiver<()>) -> BoxFuture<'static, watch::Receiver<()>> {
     Box::pin(async move {
-        // Fails only when the registry is gone, which the subscription shares.
-        let _ = changes.changed().await;
+        if changes.changed().await.is_err() {
+            // The bus is gone.
+            std::future::pending::<()>().await;
+        }
         changes
     })
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use a3s_event_core::{
     BoxFuture, EventError, Result,
@@ -9,13 +9,13 @@ use a3s_event_core::{
 
 use super::answer::Delivered;
 use crate::{
-    backend::Backend, dead_letter::DeadLetters, encryption::Encryption, metrics::EventMetrics,
+    backend::Status, dead_letter::DeadLetters, encryption::Encryption, metrics::EventMetrics,
     registry::Registry, trace,
 };
 
 /// The receive pipeline of one subscription: what becomes of each delivery.
 pub(crate) struct Route {
-    pub(crate) backend: Arc<Backend>,
+    pub(crate) status: Arc<Status>,
     pub(crate) encryption: Encryption,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) metrics: EventMetrics,
@@ -33,7 +33,7 @@ pub(crate) struct Origin {
     /// The durable consumer, where there is one.
     pub(crate) consumer: Option<Arc<str>>,
     /// Set when the consumer is retired: it may be drained after this answer.
-    pub(crate) retired_in: Option<Arc<Registry>>,
+    pub(crate) retired_in: Option<Weak<Registry>>,
 }
 
 /// What became of a delivery.
@@ -135,7 +135,11 @@ impl Route {
     }
 
     pub(crate) fn receive_span(&self) -> tracing::Span {
-        trace::receive(self.backend.name(), &self.template, self.group.as_deref())
+        trace::receive(
+            &self.status.provider_name,
+            &self.template,
+            self.group.as_deref(),
+        )
     }
 }
 

@@ -148,3 +148,20 @@ async fn a_closed_subscription_gives_unseen_events_to_other_handles_at_once() {
     assert_eq!(seen[1..], [3, 4]);
     assert!(seen[0] <= 2);
 }
+
+#[tokio::test]
+async fn subscriptions_end_when_the_last_owner_drops_the_bus() {
+    let bus = EventBus::new(MemoryProvider::default());
+    bus.update_subscription(durable("a", &["events.a.>", "events.b.>"]))
+        .await
+        .unwrap();
+    let mut plain = bus.subscribe("events.>").await.unwrap();
+    let mut merged = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.a.b").await;
+    drop(bus);
+    for subscription in [&mut plain, &mut merged] {
+        // What is there is read first.
+        next(subscription).await;
+        assert_eq!(within(subscription.next()).await.unwrap(), None);
+    }
+}

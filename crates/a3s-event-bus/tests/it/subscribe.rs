@@ -437,3 +437,29 @@ async fn fifty_publishers_and_twenty_readers_agree() {
     assert_eq!(bus.metrics().snapshot().acked, 11 * total);
     assert_eq!(bus.counts(usize::MAX).await.unwrap_err().kind(), "closed");
 }
+
+#[tokio::test]
+async fn an_added_subject_that_cannot_be_opened_is_tried_again() {
+    let scripted = Scripted::default();
+    let bus = EventBus::new(scripted.clone());
+    bus.update_subscription(durable("a", &["events.a.>"]))
+        .await
+        .unwrap();
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    scripted.fail_opens(true);
+    bus.update_subscription(durable("a", &["events.a.>", "events.b.>"]))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let failed = within(subscription.next()).await;
+        assert!(matches!(failed, Err(EventError::Connection { .. })));
+    }
+    scripted.fail_opens(false);
+    assert!(at_once(subscription.next()).await.is_none());
+    let consumers: Vec<_> = scripted
+        .opened()
+        .into_iter()
+        .map(|(pattern, ..)| pattern)
+        .collect();
+    assert_eq!(consumers, ["events.a.>", "events.b.>"]);
+}

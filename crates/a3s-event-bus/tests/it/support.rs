@@ -153,6 +153,7 @@ struct Shared {
     answers_fail: Mutex<bool>,
     unsubscribed: Mutex<Vec<String>>,
     unsubscribes_fail: Mutex<bool>,
+    opens_fail: Mutex<bool>,
 }
 
 impl Scripted {
@@ -200,6 +201,10 @@ impl Scripted {
         *self.shared.unsubscribes_fail.lock().unwrap() = fail;
     }
 
+    pub(crate) fn fail_opens(&self, fail: bool) {
+        *self.shared.opens_fail.lock().unwrap() = fail;
+    }
+
     pub(crate) fn unsubscribed(&self) -> Vec<String> {
         self.shared.unsubscribed.lock().unwrap().clone()
     }
@@ -213,11 +218,14 @@ impl Scripted {
         pattern: &str,
         consumer: Option<&str>,
         options: &SubscribeOptions,
-    ) -> Box<dyn Subscription> {
+    ) -> Result<Box<dyn Subscription>> {
+        if *self.shared.opens_fail.lock().unwrap() {
+            return Err(EventError::connection("nowhere", "offline"));
+        }
         let consumer = consumer.map(str::to_owned);
         let opened = (pattern.to_owned(), consumer, options.clone());
         self.shared.opened.lock().unwrap().push(opened);
-        Box::new(ScriptedSubscription(Arc::clone(&self.shared)))
+        Ok(Box::new(ScriptedSubscription(Arc::clone(&self.shared))))
     }
 }
 
@@ -245,7 +253,7 @@ impl EventProvider for Scripted {
     }
 
     async fn subscribe(&self, filter_subject: &str) -> Result<Box<dyn Subscription>> {
-        Ok(self.open(filter_subject, None, &SubscribeOptions::default()))
+        self.open(filter_subject, None, &SubscribeOptions::default())
     }
 
     async fn subscribe_with_options(
@@ -253,7 +261,7 @@ impl EventProvider for Scripted {
         filter_subject: &str,
         options: &SubscribeOptions,
     ) -> Result<Box<dyn Subscription>> {
-        Ok(self.open(filter_subject, None, options))
+        self.open(filter_subject, None, options)
     }
 
     async fn subscribe_durable(
@@ -261,11 +269,11 @@ impl EventProvider for Scripted {
         consumer_name: &str,
         filter_subject: &str,
     ) -> Result<Box<dyn Subscription>> {
-        Ok(self.open(
+        self.open(
             filter_subject,
             Some(consumer_name),
             &SubscribeOptions::default(),
-        ))
+        )
     }
 
     async fn subscribe_durable_with_options(
@@ -274,7 +282,7 @@ impl EventProvider for Scripted {
         filter_subject: &str,
         options: &SubscribeOptions,
     ) -> Result<Box<dyn Subscription>> {
-        Ok(self.open(filter_subject, Some(consumer_name), options))
+        self.open(filter_subject, Some(consumer_name), options)
     }
 
     async fn history(&self, _: Option<&str>, limit: usize) -> Result<Vec<Event>> {

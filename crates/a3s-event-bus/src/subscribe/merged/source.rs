@@ -2,7 +2,7 @@ use std::{
     future::{poll_fn, ready},
     mem,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
@@ -149,13 +149,16 @@ impl Source {
     pub(super) fn poll_retirement(
         &mut self,
         cx: &mut Context<'_>,
-        registry: &Arc<Registry>,
+        registry: &Weak<Registry>,
     ) -> Poll<Result<Retirement>> {
         let (Role::Retired(retiring), Some(consumer)) = (&mut self.role, &self.consumer) else {
             return Poll::Pending;
         };
         if retiring.ask && retiring.asking.is_none() && self.unseen.is_none() {
-            let (registry, consumer) = (Arc::clone(registry), Arc::clone(consumer));
+            let Some(registry) = registry.upgrade() else {
+                return Poll::Pending;
+            };
+            let consumer = Arc::clone(consumer);
             let caught_up = retiring.resting == Some(0);
             retiring.ask = false;
             retiring.asking = Some(Box::pin(async move {
@@ -215,10 +218,10 @@ impl Source {
         self.consumer.as_deref() == Some(retired.consumer.as_str())
     }
 
-    pub(super) fn origin(&self, registry: &Arc<Registry>) -> Origin {
+    pub(super) fn origin(&self, registry: &Weak<Registry>) -> Origin {
         Origin {
             consumer: self.consumer.clone(),
-            retired_in: self.is_retired().then(|| Arc::clone(registry)),
+            retired_in: self.is_retired().then(|| Weak::clone(registry)),
         }
     }
 

@@ -1,0 +1,119 @@
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+/// Upper bounds of the buckets in microseconds: fine ones for a provider in
+/// memory, then those that the OpenTelemetry conventions advise.
+const BOUNDS_MICROS: [u64; 23] = [
+    1, 5, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000,
+    250_000, 500_000, 750_000, 1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000,
+];
+
+/// A latency histogram with fixed buckets. Recording takes no lock.
+#[derive(Default)]
+pub(super) struct Histogram {
+    /// One for each bound, and one for what lies beyond the last.
+    buckets: [AtomicU64; BOUNDS_MICROS.len() + 1],
+    sum_nanos: AtomicU64,
+    max_nanos: AtomicU64,
+}
+
+impl Histogram {
+    pub(super) fn record(&self, latency: Duration) {
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_MICROS.partition_point(|&bound| bound * 1_000 < nanos);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.sum_nanos.fetch_add(nanos, Relaxed);
+        self.max_nanos.fetch_max(nanos, Relaxed);
+    }
+
+    pub(super) fn snapshot(&self, sampling: u32) -> HistogramSnapshot {
+        let bounds = BOUNDS_MICROS.into_iter().map(Some).chain([None]);
+        let buckets: Vec<BucketSnapshot> = bounds
+            .zip(&self.buckets)
+            .map(|(upper_micros, count)| BucketSnapshot {
+                upper_micros,
+                count: count.load(Relaxed),
+            })
+            .collect();
+        HistogramSnapshot {
+            sampling,
+            count: buckets.iter().map(|bucket| bucket.count).sum(),
+            sum_nanos: self.sum_nanos.load(Relaxed),
+            max_nanos: self.max_nanos.load(Relaxed),
+            buckets,
+        }
+    }
+}
+
+/// A latency histogram at one moment. JSON names are camelCase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct HistogramSnapshot {
+    /// One operation in this many was timed; 0 is none. Counts of operations
+    /// come from the counters, never from here.
+    pub sampling: u32,
+    /// How many latencies were recorded: the sum over the buckets.
+    pub count: u64,
+    /// Their sum in nanoseconds.
+    pub sum_nanos: u64,
+    /// The longest in nanoseconds.
+    pub max_nanos: u64,
+    /// The buckets by rising bound, from 1 µs to 10 s, and one for the rest.
+    pub buckets: Vec<BucketSnapshot>,
+}
+
+/// One bucket of a [`HistogramSnapshot`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct BucketSnapshot {
+    /// The longest latency that falls into it, in microseconds; `None` for the
+    /// last bucket, which has no bound.
+    pub upper_micros: Option<u64>,
+    /// How many latencies fell into it, and into no bucket before it.
+    pub count: u64,
+}
+
+impl HistogramSnapshot {
+    /// Returns the latency that the fraction `q` of the operations did not
+    /// exceed, as the upper bound of its bucket, but never more than the longest
+    /// latency. `None` when nothing was recorded or `q` lies outside 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_memory::MemoryProvider;
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// assert_eq!(bus.metrics().snapshot().publish_latency.quantile(0.99), None);
+    /// ```
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        if self.count == 0 || !(0.0..=1.0).contains(&q) {
+            return None;
+        }
+        // At least 1, so that q = 0 is the first bucket that holds something.
+        let rank = ((q * self.count as f64).ceil() as u64).max(1);
+        let mut below = 0;
+        let bucket = self.buckets.iter().find(|bucket| {
+            below += bucket.count;
+            below >= rank
+        });
+        let longest = Duration::from_nanos(self.max_nanos);
+        let bound = bucket?.upper_micros.map(Duration::from_micros);
+        Some(bound.map_or(longest, |bound| bound.min(longest)))
+    }
+
+    /// Returns the mean latency; `None` when nothing was recorded.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        self.sum_nanos
+            .checked_div(self.count)
+            .map(Duration::from_nanos)
+    }
+}

@@ -1,0 +1,296 @@
+use std::borrow::Cow;
+
+use a3s_event_core::{
+    EventError, Result,
+    subject::{validate_category, validate_topic},
+    types::{Event, PublishOptions},
+};
+use serde_json::Value;
+
+use crate::{EventBus, trace};
+
+impl EventBus {
+    /// Creates an event of `topic` in `category` and publishes it.
+    ///
+    /// Returns the event as it was made, in plaintext even with an encryptor, so
+    /// that publishing the returned event again encrypts it once.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::InvalidSubject`] when `category` is not one token or
+    /// `topic` not one or more, and the errors of
+    /// [`publish_event`](Self::publish_event).
+    ///
+    /// # Cancellation
+    ///
+    /// A dropped call may or may not have stored the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// let event = bus
+    ///     .publish(
+    ///         "market",
+    ///         "forex.usd_cny",
+    ///         "USD/CNY broke through 7.35",
+    ///         "reuters",
+    ///         serde_json::json!({"rate": 7.3521}),
+    ///     )
+    ///     .await?;
+    /// assert_eq!(event.subject, "events.market.forex.usd_cny");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish(
+        &self,
+        category: &str,
+        topic: &str,
+        summary: &str,
+        source: &str,
+        payload: Value,
+    ) -> Result<Event> {
+        if let Err(error) = validate_category(category).and_then(|()| validate_topic(topic)) {
+            return Err(self.publish_failed(error));
+        }
+        let subject = self.backend.provider().build_subject(category, topic);
+        let event = Event::new(subject, category, summary, source, payload);
+        self.publish_event(&event).await?;
+        Ok(event)
+    }
+
+    /// Publishes `event` and returns its sequence.
+    ///
+    /// The payload is checked against its schema in plaintext, then encrypted in
+    /// a copy; the event itself stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is sent: [`EventError::InvalidSubject`] for a subject that is
+    /// malformed or outside the prefix, [`EventError::SchemaValidation`],
+    /// [`EventError::Encryption`] and the errors about keys,
+    /// [`EventError::TooLarge`], [`EventError::Closed`]. Otherwise those of the
+    /// provider; after [`EventError::Timeout`] the event may be stored, retry
+    /// with a `msg_id`.
+    ///
+    /// # Cancellation
+    ///
+    /// A dropped call may or may not have stored the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_core::types::Event;
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// let event = Event::new("events.market.forex", "market", "", "ecb", serde_json::json!({}));
+    /// assert_eq!(bus.publish_event(&event).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish_event(&self, event: &Event) -> Result<u64> {
+        if self.is_direct && !self.backend.is_closed() && !trace::is_enabled() {
+            let started = self.metrics.start_publish();
+            let outcome = self.backend.provider().publish(event).await;
+            self.metrics.publish_took(started);
+            return match outcome {
+                Ok(sequence) => {
+                    self.metrics.published(1);
+                    Ok(sequence)
+                }
+                Err(error) => Err(self.publish_failed(error)),
+            };
+        }
+        // Boxed, so that the way above stays a small future.
+        Box::pin(self.publish_through_pipeline(event)).await
+    }
+
+    async fn publish_through_pipeline(&self, event: &Event) -> Result<u64> {
+        let options = PublishOptions::default();
+        self.publish_event_with_options(event, &options).await
+    }
+
+    /// Publishes as [`publish_event`](Self::publish_event) does, with options.
+    ///
+    /// # Errors
+    ///
+    /// Those of `publish_event`; [`EventError::InvalidOption`];
+    /// [`EventError::Conflict`] when `expected_sequence` is not the stream's
+    /// last sequence; [`EventError::Unsupported`] for a `msg_id` or an
+    /// `expected_sequence` that the provider does not offer. A timeout that it
+    /// does not offer is left out, with one warning.
+    ///
+    /// # Cancellation
+    ///
+    /// A dropped call may or may not have stored the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_core::types::{Event, PublishOptions};
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// let event = Event::new("events.order.paid", "order", "", "shop", serde_json::json!({}));
+    /// let options = PublishOptions::default().with_msg_id("order-4711-paid");
+    ///
+    /// let first = bus.publish_event_with_options(&event, &options).await?;
+    /// let repeat = bus.publish_event_with_options(&event, &options).await?;
+    /// assert_eq!(first, repeat);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish_event_with_options(
+        &self,
+        event: &Event,
+        options: &PublishOptions,
+    ) -> Result<u64> {
+        let span = trace::publish(self.backend.provider(), event);
+        match trace::within(span, self.send(event, options)).await {
+            Ok(sequence) => {
+                self.metrics.published(1);
+                Ok(sequence)
+            }
+            Err(error) => Err(self.publish_failed(error)),
+        }
+    }
+
+    /// Publishes `events` in order and returns their sequences in that order.
+    ///
+    /// All of them are checked and encrypted before the first is sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`publish_event`](Self::publish_event) for the first event that
+    /// is refused, and then nothing is sent. [`EventError::PartialBatch`] with
+    /// the stored prefix when the provider fails on the way.
+    ///
+    /// # Cancellation
+    ///
+    /// Of a dropped call, some prefix of the events may be stored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_core::types::Event;
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// let rates = [1.08, 1.09].map(|rate| {
+    ///     Event::new("events.market.forex", "market", "", "ecb", serde_json::json!({"rate": rate}))
+    /// });
+    /// assert_eq!(bus.publish_batch(&rates).await?, [1, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
+        match self.send_batch(events).await {
+            Ok(stored) => {
+                self.metrics.published(stored.len() as u64);
+                Ok(stored)
+            }
+            Err(error) => Err(self.publish_failed(error)),
+        }
+    }
+
+    // The pipeline.
+
+    async fn send(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
+        let sealed = self.prepare(event)?;
+        let outgoing = sealed.as_ref().unwrap_or(event);
+        let identified = self.identified(event, options);
+        let options = self.backend.honored_publish(&identified)?;
+        let started = self.metrics.start_publish();
+        let provider = self.backend.provider();
+        let outcome = provider.publish_with_options(outgoing, &options).await;
+        self.metrics.publish_took(started);
+        outcome
+    }
+
+    async fn send_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
+        self.backend.ensure_open()?;
+        let provider = self.backend.provider();
+        let mut sealed = Vec::new();
+        for event in events {
+            sealed.extend(self.prepare(event)?);
+        }
+        let outgoing = if sealed.is_empty() { events } else { &sealed };
+        let span = trace::publish_batch(provider, events.len());
+        if !self.deduplicate {
+            return trace::within(span, provider.publish_batch(outgoing)).await;
+        }
+        trace::within(span, self.send_one_by_one(outgoing)).await
+    }
+
+    /// A batch whose events carry their ids as `msg_id`.
+    async fn send_one_by_one(&self, events: &[Event]) -> Result<Vec<u64>> {
+        let none = PublishOptions::default();
+        // All ids are checked before the first event is sent.
+        for event in events {
+            self.backend
+                .honored_publish(&self.identified(event, &none))?;
+        }
+        let provider = self.backend.provider();
+        let mut stored = Vec::with_capacity(events.len());
+        for event in events {
+            let options = self.identified(event, &none);
+            let options = self.backend.honored_publish(&options)?;
+            match provider.publish_with_options(event, &options).await {
+                Ok(sequence) => stored.push(sequence),
+                Err(error) => return Err(EventError::partial_batch(stored, error)),
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Everything that happens before an event is sent: the encrypted copy, or
+    /// `None` for the event itself.
+    fn prepare(&self, event: &Event) -> Result<Option<Event>> {
+        self.backend.ensure_open()?;
+        self.backend.check_subject(&event.subject)?;
+        if let Some(registry) = &self.schema_registry {
+            registry.validate(event)?;
+        }
+        self.encryption.seal(event, &self.metrics)
+    }
+
+    /// The options, with the id of the event as `msg_id` where the bus
+    /// deduplicates.
+    fn identified<'a>(
+        &self,
+        event: &Event,
+        options: &'a PublishOptions,
+    ) -> Cow<'a, PublishOptions> {
+        if self.deduplicate && options.msg_id.is_none() {
+            return Cow::Owned(options.clone().with_msg_id(event.id.as_str()));
+        }
+        Cow::Borrowed(options)
+    }
+
+    /// Whether the pipeline does nothing before an event is sent. A publish then
+    /// goes straight to the provider: in memory, an empty pipeline would cost a
+    /// good part of what the publish does.
+    pub(crate) fn adds_nothing(&self) -> bool {
+        self.backend.capabilities.in_process
+            && self.schema_registry.is_none()
+            && self.encryption.publishes_as_given()
+            && !self.deduplicate
+    }
+
+    #[cold]
+    fn publish_failed(&self, error: EventError) -> EventError {
+        self.metrics.publish_failed(&error);
+        error
+    }
+}

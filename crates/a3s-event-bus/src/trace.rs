@@ -1,0 +1,144 @@
+//! Spans, named after the OpenTelemetry conventions for messaging (1.44).
+//!
+//! They cost a comparison where nobody listens, and hold no payload.
+
+use std::{fmt, future::Future};
+
+use a3s_event_core::{
+    EventError, Result,
+    provider::EventProvider,
+    types::{Event, ReceivedEvent},
+};
+use tracing::{Instrument, Span, field::Empty, info_span};
+
+/// Whether anybody may listen.
+pub(crate) fn is_enabled() -> bool {
+    tracing::level_enabled!(tracing::Level::INFO)
+}
+
+/// Runs `operation` inside `span` and notes how it failed.
+pub(crate) async fn within<T>(span: Span, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    if span.is_disabled() {
+        return operation.await;
+    }
+    let outcome = operation.instrument(span.clone()).await;
+    failed(&span, outcome.as_ref().err());
+    outcome
+}
+
+/// Notes how the operation of `span` failed, if it did.
+pub(crate) fn failed(span: &Span, error: Option<&EventError>) {
+    if let Some(error) = error {
+        span.record("otel.status_code", "ERROR");
+        span.record("error.type", error.kind());
+    }
+}
+
+/// The span around handing `event` to the provider.
+pub(crate) fn publish(provider: &dyn EventProvider, event: &Event) -> Span {
+    info_span!(
+        "a3s_event.publish",
+        otel.name = %format_args!("publish {}", Template(provider, event)),
+        otel.kind = "producer",
+        otel.status_code = Empty,
+        messaging.system = system(provider.name()),
+        messaging.operation.name = "publish",
+        messaging.operation.type = "send",
+        messaging.destination.template = %Template(provider, event),
+        messaging.destination.name = event.subject,
+        messaging.message.id = event.id,
+        error.type = Empty,
+    )
+}
+
+/// The span around handing a batch to the provider.
+pub(crate) fn publish_batch(provider: &dyn EventProvider, events: usize) -> Span {
+    info_span!(
+        "a3s_event.publish",
+        otel.name = "publish batch",
+        otel.kind = "producer",
+        otel.status_code = Empty,
+        messaging.system = system(provider.name()),
+        messaging.operation.name = "publish",
+        messaging.operation.type = "send",
+        messaging.batch.message_count = events,
+        error.type = Empty,
+    )
+}
+
+/// The span around waiting for an event; [`received`] says which one came.
+pub(crate) fn receive(provider: &str, template: &str, consumer: Option<&str>) -> Span {
+    info_span!(
+        "a3s_event.receive",
+        otel.name = %format_args!("receive {template}"),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        messaging.system = system(provider),
+        messaging.operation.name = "receive",
+        messaging.operation.type = "receive",
+        messaging.destination.template = template,
+        messaging.consumer.group.name = consumer,
+        messaging.destination.name = Empty,
+        messaging.message.id = Empty,
+        a3s_event.stream = Empty,
+        a3s_event.sequence = Empty,
+        a3s_event.num_delivered = Empty,
+        error.type = Empty,
+    )
+}
+
+/// Notes in a [`receive`] span what came.
+pub(crate) fn received(span: &Span, received: &ReceivedEvent) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record(
+        "messaging.destination.name",
+        received.event.subject.as_str(),
+    );
+    span.record("messaging.message.id", received.event.id.as_str());
+    span.record("a3s_event.stream", received.stream.as_str());
+    span.record("a3s_event.sequence", received.sequence);
+    span.record("a3s_event.num_delivered", received.num_delivered);
+}
+
+/// The span around giving the answer `operation` to a delivery.
+pub(crate) fn settle(
+    provider: &str,
+    template: &str,
+    operation: &'static str,
+    received: &ReceivedEvent,
+) -> Span {
+    info_span!(
+        "a3s_event.settle",
+        otel.name = %format_args!("{operation} {template}"),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        messaging.system = system(provider),
+        messaging.operation.name = operation,
+        messaging.operation.type = "settle",
+        messaging.destination.template = template,
+        messaging.message.id = received.event.id,
+        a3s_event.stream = received.stream.as_str(),
+        a3s_event.sequence = received.sequence,
+        error.type = Empty,
+    )
+}
+
+/// The name of a messaging system. The conventions list none for a memory
+/// provider, so it gets one that nobody else uses.
+pub(crate) fn system(provider: &str) -> &str {
+    match provider {
+        "memory" => "a3s_memory",
+        name => name,
+    }
+}
+
+/// The subjects of the event's category: bounded, unlike subjects.
+struct Template<'a>(&'a dyn EventProvider, &'a Event);
+
+impl fmt::Display for Template<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.category_subject(&self.1.category))
+    }
+}

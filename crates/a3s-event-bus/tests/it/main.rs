@@ -1,0 +1,16 @@
+//! The public behavior of the bus, on the memory provider and on small
+//! providers that fail on purpose.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod close;
+mod dead_letter;
+mod hostile;
+mod metrics;
+mod options;
+mod publish;
+mod retire;
+mod state;
+mod subscribe;
+mod support;
+mod trace;

@@ -1,0 +1,333 @@
+//! Subjects that change, and consumers that are no longer needed.
+
+use std::time::Duration;
+
+use a3s_event_bus::EventBus;
+use a3s_event_core::{
+    EventError,
+    types::{DeliverPolicy, SubscribeOptions, SubscriptionFilter},
+};
+use a3s_event_memory::MemoryProvider;
+
+use crate::support::{Nine, at_once, durable, filter, next, next_pending, publish, within};
+
+async fn update(bus: &EventBus, subjects: &[&str]) {
+    bus.update_subscription(durable("a", subjects))
+        .await
+        .unwrap();
+}
+
+async fn consumers(bus: &EventBus) -> usize {
+    bus.info().await.unwrap().consumers
+}
+
+/// Whether the durable of `subject` exists.
+async fn exists(bus: &EventBus, subject: &str) -> bool {
+    bus.provider()
+        .consumer_info(&format!("a {subject}"))
+        .await
+        .is_ok()
+}
+
+#[tokio::test]
+async fn a_consumer_without_unanswered_events_goes_with_its_subject() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    drop(bus.create_subscriber("a").await.unwrap());
+    assert_eq!(consumers(&bus).await, 2);
+    publish(&bus, "events.b.x").await;
+
+    update(&bus, &["events.a.>"]).await;
+    assert!(exists(&bus, "events.a.>").await);
+    assert!(!exists(&bus, "events.b.>").await);
+    assert_eq!(bus.create_subscriber("a").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn removing_a_subscriber_removes_all_its_consumers() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    publish(&bus, "events.a.x").await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    let pending = next_pending(&mut subscription).await;
+    bus.remove_subscription("a").await.unwrap();
+    assert_eq!(consumers(&bus).await, 0);
+    assert!(bus.get_subscription("a").await.is_none());
+
+    // Its handles end and say why; an answer that is late does nothing.
+    assert!(matches!(
+        within(subscription.next()).await,
+        Err(EventError::NotFound { .. })
+    ));
+    assert_eq!(within(subscription.next()).await.unwrap(), None);
+    pending.ack().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_subscriber_that_is_registered_again_starts_anew() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>"]).await;
+    publish(&bus, "events.a.x").await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    next_pending(&mut subscription).await.ack().await.unwrap();
+    bus.remove_subscription("a").await.unwrap();
+    update(&bus, &["events.a.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    assert_eq!(next(&mut subscription).await.sequence, 1);
+}
+
+#[tokio::test]
+async fn what_is_unanswered_is_handed_over_before_a_consumer_goes() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.b.x").await;
+    next_pending(&mut subscription).await.nak().await.unwrap();
+    drop(subscription);
+
+    update(&bus, &["events.a.>"]).await;
+    assert!(exists(&bus, "events.b.>").await);
+    // After the change: nobody asked for it.
+    publish(&bus, "events.b.y").await;
+
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    let pending = next_pending(&mut subscription).await;
+    assert_eq!(
+        (pending.received.sequence, pending.received.num_delivered),
+        (1, 2)
+    );
+    assert!(exists(&bus, "events.b.>").await);
+    pending.ack().await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(!exists(&bus, "events.b.>").await);
+
+    publish(&bus, "events.a.x").await;
+    assert_eq!(next(&mut subscription).await.sequence, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_event_of_a_reader_that_is_gone_is_waited_for() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.b.x").await;
+    drop(next_pending(&mut subscription).await);
+    drop(subscription);
+
+    update(&bus, &["events.a.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    tokio::time::advance(Duration::from_secs(31)).await;
+    next_pending(&mut subscription).await.ack().await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(!exists(&bus, "events.b.>").await);
+}
+
+#[tokio::test]
+async fn what_a_passed_over_copy_stood_for_survives_the_owner() {
+    let bus = EventBus::new(MemoryProvider::default());
+    // The first owns all of `events.x.a`, the second passes it over.
+    update(&bus, &["events.x.*", "events.*.a"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.x.a").await;
+    let owned = next_pending(&mut subscription).await;
+    assert!(at_once(subscription.next()).await.is_none());
+    owned.nak().await.unwrap();
+    drop(subscription);
+
+    update(&bus, &["events.*.a"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    let pending = next_pending(&mut subscription).await;
+    assert_eq!(pending.received.sequence, 1);
+    pending.ack().await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(!exists(&bus, "events.x.*").await);
+}
+
+#[tokio::test]
+async fn what_the_owner_has_not_delivered_yet_survives_it() {
+    let bus = EventBus::new(MemoryProvider::default());
+    let options = SubscribeOptions::default().with_max_ack_pending(1);
+    let subjects = |subjects: &[&str]| SubscriptionFilter {
+        options: Some(options.clone()),
+        ..durable("a", subjects)
+    };
+    bus.update_subscription(subjects(&["events.x.*", "events.*.a"]))
+        .await
+        .unwrap();
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    for subject in ["events.x.b", "events.x.a", "events.x.a", "events.x.c"] {
+        publish(&bus, subject).await;
+    }
+    // The owner is full with the first one; the other passes over the copies of
+    // the second and third meanwhile.
+    let first = next_pending(&mut subscription).await;
+    assert_eq!(first.received.sequence, 1);
+    assert!(at_once(subscription.next()).await.is_none());
+
+    bus.update_subscription(subjects(&["events.*.a"]))
+        .await
+        .unwrap();
+    first.ack().await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let pending = next_pending(&mut subscription).await;
+        seen.push(pending.received.sequence);
+        pending.ack().await.unwrap();
+    }
+    // The fourth was never delivered, and nobody asks for it any more.
+    assert_eq!(seen, [2, 3]);
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(!exists(&bus, "events.x.*").await);
+}
+
+#[tokio::test]
+async fn an_open_handle_follows_its_filter() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.b.x").await;
+    let (received, ()) = tokio::join!(next(&mut subscription), async {
+        // The handle waits already.
+        tokio::task::yield_now().await;
+        update(&bus, &["events.a.>", "events.b.>"]).await;
+    });
+    assert_eq!(received.event.subject, "events.b.x");
+
+    update(&bus, &["events.b.>"]).await;
+    publish(&bus, "events.a.x").await;
+    publish(&bus, "events.b.y").await;
+    assert_eq!(next(&mut subscription).await.event.subject, "events.b.y");
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(!exists(&bus, "events.a.>").await);
+}
+
+#[tokio::test]
+async fn a_subject_that_returns_keeps_its_position() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.b.x").await;
+    publish(&bus, "events.b.y").await;
+    next_pending(&mut subscription).await.ack().await.unwrap();
+    let unanswered = next_pending(&mut subscription).await;
+
+    update(&bus, &["events.a.>"]).await;
+    assert!(at_once(subscription.next()).await.is_none());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    unanswered.ack().await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(exists(&bus, "events.b.>").await);
+    publish(&bus, "events.b.z").await;
+    assert_eq!(next(&mut subscription).await.sequence, 3);
+}
+
+#[tokio::test]
+async fn a_wider_subject_leaves_no_gap_even_when_it_starts_at_new() {
+    let bus = EventBus::new(MemoryProvider::default());
+    let from_now = |subjects: &[&str]| SubscriptionFilter {
+        options: Some(SubscribeOptions::default().with_deliver_policy(DeliverPolicy::New)),
+        ..durable("a", subjects)
+    };
+    bus.update_subscription(from_now(&["events.a.b"]))
+        .await
+        .unwrap();
+    drop(bus.subscribe_as("a").await.unwrap());
+    publish(&bus, "events.a.b").await;
+    bus.update_subscription(from_now(&["events.a.>"]))
+        .await
+        .unwrap();
+    publish(&bus, "events.a.c").await;
+
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    let mut seen = [
+        next(&mut subscription).await.sequence,
+        next(&mut subscription).await.sequence,
+    ];
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2]);
+}
+
+#[tokio::test]
+async fn added_subjects_do_not_take_events_from_those_that_stay() {
+    let bus = EventBus::new(MemoryProvider::default());
+    let from_now = |subjects: &[&str]| SubscriptionFilter {
+        options: Some(SubscribeOptions::default().with_deliver_policy(DeliverPolicy::New)),
+        ..durable("a", subjects)
+    };
+    bus.update_subscription(from_now(&["events.*.a"]))
+        .await
+        .unwrap();
+    drop(bus.subscribe_as("a").await.unwrap());
+    publish(&bus, "events.x.a").await;
+    // If the added one came first in the list, it would own an event it never had.
+    bus.update_subscription(from_now(&["events.x.*", "events.*.a"]))
+        .await
+        .unwrap();
+    let kept = bus.get_subscription("a").await.unwrap().subjects;
+    assert_eq!(kept, ["events.*.a", "events.x.*"]);
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    assert_eq!(next(&mut subscription).await.sequence, 1);
+}
+
+#[tokio::test]
+async fn create_subscriber_drains_a_removed_subject_on_a_handle_of_its_own() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    let mut subscriptions = bus.create_subscriber("a").await.unwrap();
+    publish(&bus, "events.b.x").await;
+    next_pending(&mut subscriptions[1])
+        .await
+        .nak()
+        .await
+        .unwrap();
+    drop(subscriptions);
+
+    update(&bus, &["events.a.>"]).await;
+    let mut subscriptions = bus.create_subscriber("a").await.unwrap();
+    assert_eq!(subscriptions.len(), 2);
+    next_pending(&mut subscriptions[1])
+        .await
+        .ack()
+        .await
+        .unwrap();
+    assert_eq!(within(subscriptions[1].next()).await.unwrap(), None);
+    assert!(!exists(&bus, "events.b.>").await);
+    assert_eq!(bus.create_subscriber("a").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_durable_that_becomes_ephemeral_leaves_nothing_behind() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.a.x").await;
+    let pending = next_pending(&mut subscription).await;
+
+    bus.update_subscription(filter("a", &["events.a.>"]))
+        .await
+        .unwrap();
+    assert!(exists(&bus, "events.a.>").await);
+    pending.ack().await.unwrap();
+    assert!(matches!(
+        within(subscription.next()).await,
+        Err(EventError::NotFound { .. })
+    ));
+    assert!(!exists(&bus, "events.a.>").await);
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_tell_keeps_the_consumer() {
+    let bus = EventBus::new(Nine::default());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    drop(bus.create_subscriber("a").await.unwrap());
+    update(&bus, &["events.a.>"]).await;
+    assert_eq!(consumers(&bus).await, 2);
+    assert_eq!(bus.create_subscriber("a").await.unwrap().len(), 1);
+    // Back again, where it was.
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    drop(bus.create_subscriber("a").await.unwrap());
+    assert_eq!(consumers(&bus).await, 2);
+    bus.remove_subscription("a").await.unwrap();
+    assert_eq!(consumers(&bus).await, 0);
+}

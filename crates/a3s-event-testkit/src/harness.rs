@@ -90,9 +90,10 @@ pub trait Harness: Send + Sync + 'static {
         Clock::Real
     }
 
-    /// How long to wait for what must happen, 10 seconds by default. Less than
-    /// 30 seconds, the ack wait: what comes in this time was not merely
-    /// forgotten and delivered again.
+    /// How long to wait for what must happen, 10 seconds by default. At least 5
+    /// seconds, because some cases wait for delays of this order, and less than
+    /// 30, the ack wait: what comes in this time was not merely forgotten and
+    /// delivered again.
     fn patience(&self) -> Duration {
         Duration::from_secs(10)
     }

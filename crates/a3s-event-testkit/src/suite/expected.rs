@@ -123,8 +123,14 @@ pub async fn compare_and_swap_loops_total_exactly(case: Case) {
                     loop {
                         let options = expecting(known);
                         match provider.publish_with_options(&event, &options).await {
-                            Ok(sequence) => break known = sequence,
-                            Err(EventError::Conflict { actual, .. }) => known = actual,
+                            Ok(sequence) => {
+                                assert_eq!(sequence, known + 1, "another was in between");
+                                break known = sequence;
+                            }
+                            Err(EventError::Conflict { actual, .. }) => {
+                                assert!(actual > known, "a stream only grows");
+                                known = actual;
+                            }
                             Err(error) => panic!("{error:?}"),
                         }
                     }

@@ -171,7 +171,7 @@ struct State {
     /// The file behind the links, once they have been followed.
     target: Option<PathBuf>,
     /// Held until the store is dropped.
-    lock: Option<File>,
+    lock: Option<Lock>,
     /// What the last load without the lock found.
     seen: Option<Content>,
 }
@@ -231,21 +231,7 @@ impl State {
         if self.lock.is_some() {
             return Ok(());
         }
-        // Never the file itself: a rename puts another one in its place.
-        let mut name = target.as_os_str().to_owned();
-        name.push(".lock");
-        let mut options = File::options();
-        options.create(true).read(true).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let lock = options.open(name)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err("another store has it locked, here or in another process".into());
-            }
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
+        let lock = Lock::take(target)?;
         if let Some(seen) = &self.seen
             && *seen != read(target)?
         {
@@ -255,6 +241,38 @@ impl State {
         self.seen = None;
         self.lock = Some(lock);
         Ok(())
+    }
+}
+
+/// The lock beside a state file; given back when it is dropped.
+struct Lock(File);
+
+impl Lock {
+    fn take(target: &Path) -> Result<Self, BoxError> {
+        // Never the file itself: a rename puts another one in its place.
+        let mut name = target.as_os_str().to_owned();
+        name.push(".lock");
+        let mut options = File::options();
+        options.create(true).read(true).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => {
+                Err("another store has it locked, here or in another process".into())
+            }
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would be enough, did not a process that is being started
+        // right now hold a copy of the file until it runs. If it fails, closing
+        // is what remains.
+        let _ = self.0.unlock();
     }
 }
 
@@ -312,4 +330,22 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::Error::other("too many symbolic links"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    fn a_lock_is_free_at_once_even_where_a_process_being_started_has_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("state.json");
+        let lock = Lock::take(&target).unwrap();
+        assert!(Lock::take(&target).is_err());
+
+        let inherited = lock.0.try_clone().unwrap();
+        drop(lock);
+        Lock::take(&target).unwrap();
+        drop(inherited);
+    }
 }

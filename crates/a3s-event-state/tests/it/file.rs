@@ -113,7 +113,7 @@ async fn a_file_that_cannot_be_read_is_an_error_and_is_never_replaced() {
         ("no subscriptions", b"{\"formatVersion\": 1}".to_vec()),
         (
             "more fields",
-            good.replace('}', "}, \"more\": 1").into_bytes(),
+            good.replace("{}", "{}, \"more\": 1").into_bytes(),
         ),
         ("subscriptions of another type", with("[]").into_bytes()),
         ("a filter of another type", with(r#"{"a": 1}"#).into_bytes()),
@@ -179,6 +179,7 @@ async fn a_file_that_cannot_be_read_is_an_error_and_is_never_replaced() {
         untouched("load");
         let text = refusal(store.save(&subscriptions(&["a"])).await, &path);
         assert!(text.contains("could not load"), "{text}");
+        assert!(!content.is_empty() || text.contains("remove it"), "{text}");
         untouched("save after load");
         drop(store);
         refusal(

@@ -92,6 +92,8 @@
 //! | Feature | Default | Adds |
 //! |---|---|---|
 //! | `memory` | yes | [`provider::memory`]: the embedded provider |
+//! | `schema` | yes | [`schema::MemorySchemaRegistry`]: a schema registry in memory |
+//! | `crypto` | yes | [`crypto::Aes256GcmEncryptor`]: encryption of payloads |
 //! | `full` | | all of the above |
 //!
 //! What runs inside one process is on, what brings a network stack is off.
@@ -141,6 +143,12 @@ pub mod dlq {
 pub mod schema {
     #[doc(inline)]
     pub use a3s_event_core::schema::*;
+
+    /// **Feature `schema`**, on by default.
+    ///
+    #[cfg(feature = "schema")]
+    #[doc(inline)]
+    pub use a3s_event_schema::{MemorySchemaRegistry, check_evolution};
 }
 
 /// Encryption of payloads.
@@ -149,6 +157,12 @@ pub mod crypto {
     pub use a3s_event_bus::EncryptionPolicy;
     #[doc(inline)]
     pub use a3s_event_core::crypto::*;
+
+    /// **Feature `crypto`**, on by default.
+    ///
+    #[cfg(feature = "crypto")]
+    #[doc(inline)]
+    pub use a3s_event_crypto::{Aes256GcmEncryptor, KeyStatus, SecretKey};
 }
 
 /// Subscriptions that survive a restart.

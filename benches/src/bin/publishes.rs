@@ -1,0 +1,44 @@
+//! Publishes to memory: what `cargo xtask ci --full` counts the instructions of.
+//!
+//! `publishes WHAT COUNT` publishes the same events over and over, through the
+//! bare provider or through a bus with more or less measuring, and ends. The
+//! difference of two counts is what the publishes alone take.
+
+use std::env;
+
+use a3s_event::{EventBus, Result, provider::EventProvider};
+use a3s_event_benches::{SUBJECTS, events, memory, single_thread};
+
+const USAGE: &str = "usage: publishes provider|counters|sampled|timed COUNT";
+
+fn main() -> Result<()> {
+    let mut arguments = env::args().skip(1);
+    let what = arguments.next().expect(USAGE);
+    let count: usize = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .expect(USAGE);
+    let events = events(SUBJECTS);
+    let events = events.iter().cycle().take(count);
+    let provider = memory(0);
+    single_thread().block_on(async {
+        if what == "provider" {
+            for event in events {
+                provider.publish(event).await?;
+            }
+            return Ok(());
+        }
+        let bus = EventBus::builder(provider);
+        let bus = match what.as_str() {
+            "counters" => bus.latency_sampling(0),
+            "sampled" => bus,
+            "timed" => bus.latency_sampling(1),
+            _ => panic!("{USAGE}"),
+        };
+        let bus = bus.build();
+        for event in events {
+            bus.publish_event(event).await?;
+        }
+        Ok(())
+    })
+}

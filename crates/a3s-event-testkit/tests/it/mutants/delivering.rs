@@ -126,7 +126,10 @@ pub(super) const MUTANTS: Table = &[
             forgetful: true,
             ..GOOD
         },
-        &["subscribe::a_cancelled_next_loses_nothing"],
+        &[
+            "sharing::handles_share_without_duplicates",
+            "subscribe::a_cancelled_next_loses_nothing",
+        ],
     ),
     (
         "does not wake a reader that waits",

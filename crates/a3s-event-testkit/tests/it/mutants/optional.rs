@@ -84,7 +84,10 @@ pub(super) const MUTANTS: Table = &[
     (
         "knows only the first backoff step",
         changed!(|options| options.backoff_secs.truncate(1)),
-        &["redelivery::in_progress_restarts_the_current_step"],
+        &[
+            "redelivery::backoff_steps_follow_silence_and_the_last_repeats",
+            "redelivery::in_progress_restarts_the_current_step",
+        ],
     ),
     (
         "prefers the ack wait to the backoff",

@@ -92,7 +92,9 @@ async fn the_returned_event_can_be_published_again() {
         .await
         .unwrap();
     bus.publish_event(&event).await.unwrap();
-    bus.publish_batch(&[event.clone()]).await.unwrap();
+    bus.publish_batch(std::slice::from_ref(&event))
+        .await
+        .unwrap();
     assert_eq!(event.payload, json!({"n": 1}));
     assert_eq!(
         bus.list_events(None, 10).await.unwrap(),

@@ -107,22 +107,24 @@ impl Backend {
     /// provider does not offer.
     pub(crate) fn honored_publish<'a>(
         &self,
-        options: &'a PublishOptions,
+        mut options: Cow<'a, PublishOptions>,
     ) -> Result<Cow<'a, PublishOptions>> {
+        if *options == PublishOptions::default() {
+            return Ok(options);
+        }
         options.validate()?;
-        let mut honored = Cow::Borrowed(options);
         for option in options.set_options() {
             if self.keeps(option)? {
                 continue;
             }
-            let honored = honored.to_mut();
+            let options = options.to_mut();
             match option {
-                "msg_id" => honored.msg_id = None,
-                "expected_sequence" => honored.expected_sequence = None,
-                _ => honored.timeout_secs = None,
+                "msg_id" => options.msg_id = None,
+                "expected_sequence" => options.expected_sequence = None,
+                _ => options.timeout_secs = None,
             }
         }
-        Ok(honored)
+        Ok(options)
     }
 
     /// Checks subscribe options and gives what to ask the provider for.

@@ -6,8 +6,15 @@ use a3s_event_core::{
     types::{Event, PublishOptions},
 };
 use serde_json::Value;
+use tracing::Instrument;
 
 use crate::{EventBus, trace};
+
+static NO_OPTIONS: PublishOptions = PublishOptions {
+    msg_id: None,
+    expected_sequence: None,
+    timeout_secs: None,
+};
 
 impl EventBus {
     /// Creates an event of `topic` in `category` and publishes it.
@@ -109,12 +116,7 @@ impl EventBus {
             };
         }
         // Boxed, so that the way above stays a small future.
-        Box::pin(self.publish_through_pipeline(event)).await
-    }
-
-    async fn publish_through_pipeline(&self, event: &Event) -> Result<u64> {
-        let options = PublishOptions::default();
-        self.publish_event_with_options(event, &options).await
+        Box::pin(self.send(event, &NO_OPTIONS)).await
     }
 
     /// Publishes as [`publish_event`](Self::publish_event) does, with options.
@@ -154,14 +156,7 @@ impl EventBus {
         event: &Event,
         options: &PublishOptions,
     ) -> Result<u64> {
-        let span = trace::publish(self.backend.provider(), event);
-        match trace::within(span, self.send(event, options)).await {
-            Ok(sequence) => {
-                self.metrics.published(1);
-                Ok(sequence)
-            }
-            Err(error) => Err(self.publish_failed(error)),
-        }
+        self.send(event, options).await
     }
 
     /// Publishes `events` in order and returns their sequences in that order.
@@ -207,15 +202,34 @@ impl EventBus {
     // The pipeline.
 
     async fn send(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
-        let sealed = self.prepare(event)?;
-        let outgoing = sealed.as_ref().unwrap_or(event);
-        let identified = self.identified(event, options);
-        let options = self.backend.honored_publish(&identified)?;
-        let started = self.metrics.start_publish();
         let provider = self.backend.provider();
-        let outcome = provider.publish_with_options(outgoing, &options).await;
-        self.metrics.publish_took(started);
-        outcome
+        let span = trace::publish(provider, event);
+        let prepared = span.in_scope(|| {
+            let sealed = self.prepare(event)?;
+            Ok((sealed, self.options_for(event, options)?))
+        });
+        let outcome = match prepared {
+            Ok((sealed, options)) => {
+                let outgoing = sealed.as_ref().unwrap_or(event);
+                let started = self.metrics.start_publish();
+                // Only the provider's boxed future moves into the span.
+                let sending = provider.publish_with_options(outgoing, &options);
+                let outcome = sending.instrument(span.clone()).await;
+                self.metrics.publish_took(started);
+                outcome
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(sequence) => {
+                self.metrics.published(1);
+                Ok(sequence)
+            }
+            Err(error) => {
+                trace::failed(&span, Some(&error));
+                Err(self.publish_failed(error))
+            }
+        }
     }
 
     async fn send_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
@@ -235,17 +249,14 @@ impl EventBus {
 
     /// A batch whose events carry their ids as `msg_id`.
     async fn send_one_by_one(&self, events: &[Event]) -> Result<Vec<u64>> {
-        let none = PublishOptions::default();
         // All ids are checked before the first event is sent.
         for event in events {
-            self.backend
-                .honored_publish(&self.identified(event, &none))?;
+            self.options_for(event, &NO_OPTIONS)?;
         }
         let provider = self.backend.provider();
         let mut stored = Vec::with_capacity(events.len());
         for event in events {
-            let options = self.identified(event, &none);
-            let options = self.backend.honored_publish(&options)?;
+            let options = self.options_for(event, &NO_OPTIONS)?;
             match provider.publish_with_options(event, &options).await {
                 Ok(sequence) => stored.push(sequence),
                 Err(error) => return Err(EventError::partial_batch(stored, error)),
@@ -265,17 +276,18 @@ impl EventBus {
         self.encryption.seal(event, &self.metrics)
     }
 
-    /// The options, with the id of the event as `msg_id` where the bus
-    /// deduplicates.
-    fn identified<'a>(
+    /// What to ask the provider for: with the id of the event as `msg_id` where
+    /// the bus deduplicates, and without what the provider cannot do.
+    fn options_for<'a>(
         &self,
         event: &Event,
         options: &'a PublishOptions,
-    ) -> Cow<'a, PublishOptions> {
+    ) -> Result<Cow<'a, PublishOptions>> {
+        let mut options = Cow::Borrowed(options);
         if self.deduplicate && options.msg_id.is_none() {
-            return Cow::Owned(options.clone().with_msg_id(event.id.as_str()));
+            options.to_mut().msg_id = Some(event.id.clone());
         }
-        Cow::Borrowed(options)
+        self.backend.honored_publish(options)
     }
 
     /// Whether the pipeline does nothing before an event is sent. A publish then

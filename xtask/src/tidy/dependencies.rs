@@ -32,7 +32,7 @@ const RULES: &[Rule] = &[
     (SCHEMA, &[CORE], &[], 2),
     (CRYPTO, &[CORE], &[], 6),
     (STATE, &[CORE], &[], 5),
-    (BUS, &[CORE], &[MEMORY, TESTKIT], 9),
+    (BUS, &[CORE], &[MEMORY, SCHEMA, CRYPTO, STATE], 4),
     (TESTKIT, &[CORE], &[], 4),
     (
         FACADE,

@@ -5,11 +5,13 @@
 
 mod close;
 mod dead_letter;
+mod encryption;
 mod hostile;
 mod metrics;
 mod options;
 mod publish;
 mod retire;
+mod schema;
 mod state;
 mod subscribe;
 mod support;

@@ -13,9 +13,10 @@ use a3s_event_core::{
     EventError, Result, async_trait, state::StateStore, types::SubscriptionFilter,
 };
 use a3s_event_memory::MemoryProvider;
+use a3s_event_state::FileStateStore;
 
 use crate::support::{
-    Scripted, at_once, durable, filter, next, next_pending, offline, publish, within,
+    Scripted, at_once, durable, event, filter, next, next_pending, offline, publish, within,
 };
 
 type State = HashMap<String, SubscriptionFilter>;
@@ -390,4 +391,54 @@ async fn a_consumer_that_could_not_be_removed_is_tried_again() {
     bus.remove_subscription("a").await.unwrap();
     assert!(store.ids().is_empty());
     assert_eq!(scripted.unsubscribed(), ["a events.a.>", "a events.b.>"]);
+}
+
+#[tokio::test]
+async fn the_file_store_carries_subscriptions_over() {
+    let folder = Folder::new();
+    let provider = std::sync::Arc::new(MemoryProvider::default());
+    for expected in [&[][..], &["a"]] {
+        let mut bus = EventBus::from_provider(provider.clone());
+        let store = FileStateStore::new(folder.0.join("state.json"));
+        bus.set_state_store(Arc::new(store)).await.unwrap();
+        let ids = bus
+            .list_subscriptions()
+            .await
+            .into_iter()
+            .map(|filter| filter.subscriber_id);
+        assert_eq!(ids.collect::<Vec<String>>(), expected);
+        bus.update_subscription(durable("a", &["events.a.>", "events.b.>"]))
+            .await
+            .unwrap();
+        let mut subscriptions = bus.create_subscriber("a").await.unwrap();
+        publish(&bus, "events.b.x").await;
+        next_pending(&mut subscriptions[1])
+            .await
+            .nak()
+            .await
+            .unwrap();
+        // Leaves a note in the file: the reader that comes back needs it.
+        bus.update_subscription(durable("a", &["events.a.>"]))
+            .await
+            .unwrap();
+    }
+}
+
+/// A folder of the test's own.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let unique = event("events.a.b", serde_json::Value::Null).id.clone();
+        let folder = std::env::temp_dir().join(format!("a3s-event-bus-{unique}"));
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that stays behind harms nobody.
+        let _: std::io::Result<()> = std::fs::remove_dir_all(&self.0);
+    }
 }

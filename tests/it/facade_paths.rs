@@ -17,7 +17,7 @@ mod paths {
             memory::{MemoryConfig, MemoryProvider, MemoryProviderBuilder},
         },
         schema::{Compatibility, EventSchema, MemorySchemaRegistry, SchemaRegistry},
-        state::StateStore,
+        state::{FileStateStore, MemoryStateStore, StateStore},
         store::{EventBus as _, EventBusBuilder},
         subject::{SubjectPattern, SubjectPrefix, matches},
         types::{

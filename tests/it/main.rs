@@ -4,6 +4,15 @@
 
 mod custom_provider;
 mod facade_paths;
+#[allow(
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "the guide shows a published crate"
+)]
+mod guide {
+    //! The provider of `docs/custom-providers.md`, which proves itself.
+    include!(concat!(env!("OUT_DIR"), "/journal.rs"));
+}
 mod spec_samples;
 mod stress;
 mod wire_formats;

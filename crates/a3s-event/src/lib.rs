@@ -94,6 +94,7 @@
 //! | `memory` | yes | [`provider::memory`]: the embedded provider |
 //! | `schema` | yes | [`schema::MemorySchemaRegistry`]: a schema registry in memory |
 //! | `crypto` | yes | [`crypto::Aes256GcmEncryptor`]: encryption of payloads |
+//! | `state` | yes | [`state::FileStateStore`]: subscriptions that survive a restart |
 //! | `full` | | all of the above |
 //!
 //! What runs inside one process is on, what brings a network stack is off.
@@ -169,4 +170,10 @@ pub mod crypto {
 pub mod state {
     #[doc(inline)]
     pub use a3s_event_core::state::*;
+
+    /// **Feature `state`**, on by default.
+    ///
+    #[cfg(feature = "state")]
+    #[doc(inline)]
+    pub use a3s_event_state::{FileStateStore, MemoryStateStore};
 }

@@ -27,7 +27,7 @@
 //! conformance!(my, MyHarness);
 //!
 //! // One that needs a server: an attribute reaches every test.
-//! conformance!(#[ignore = "needs a server"] remote, MyHarness);
+//! conformance!(#[ignore = "needs nats-server"] remote, MyHarness);
 //! # fn main() {}
 //! ```
 //!

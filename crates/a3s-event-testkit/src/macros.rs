@@ -4,8 +4,8 @@ use crate::run::NamedCase;
 /// of the given name.
 ///
 /// The [`Harness`](crate::Harness) expression is evaluated once for every run of
-/// a case. Attributes in front of the name reach every test, such as `#[ignore]`
-/// for a provider that needs a server.
+/// a case. Attributes in front of the name reach every test, so that those of a
+/// provider that needs a server can be ignored.
 ///
 /// # Examples
 ///
@@ -23,7 +23,7 @@ use crate::run::NamedCase;
 ///     }
 /// }
 ///
-/// conformance!(#[ignore = "fails every case"] failing, FailingHarness);
+/// conformance!(#[ignore = "needs nats-server"] failing, FailingHarness);
 /// # fn main() {}
 /// ```
 #[macro_export]

@@ -33,7 +33,7 @@ const RULES: &[Rule] = &[
     (CRYPTO, &[CORE], &[], 6),
     (STATE, &[CORE], &[], 5),
     (BUS, &[CORE], &[MEMORY, SCHEMA, CRYPTO, STATE], 4),
-    (TESTKIT, &[CORE], &[], 4),
+    (TESTKIT, &[CORE], &[MEMORY], 4),
     (
         FACADE,
         &[CORE, BUS, MEMORY, NATS, SCHEMA, CRYPTO, STATE],

@@ -82,8 +82,8 @@ impl EventBus {
         EventBusBuilder::new(provider).build()
     }
 
-    /// A bus above `provider` that checks payloads against `registry` when they
-    /// are published.
+    /// A bus above `provider` that checks payloads against `registry`, as
+    /// [`set_schema_registry`](Self::set_schema_registry) says.
     #[must_use]
     pub fn with_schema_registry(
         provider: impl EventProvider + 'static,
@@ -137,12 +137,57 @@ impl EventBus {
     /// Every failure to decrypt counts, an unknown key included: add a key to
     /// all readers before the first writer uses it. The letter, and the stream,
     /// keep the ciphertext.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use a3s_event_bus::{EventBus, MemoryDlqHandler};
+    /// use a3s_event_memory::MemoryProvider;
+    ///
+    /// let mut bus = EventBus::new(MemoryProvider::default());
+    /// bus.set_dlq_handler(Arc::new(MemoryDlqHandler::default()));
+    /// assert!(bus.dlq_handler().is_some());
+    /// ```
     pub fn set_dlq_handler(&mut self, handler: Arc<dyn DlqHandler>) {
         self.metrics.watch_depth_of(Arc::clone(&handler));
         self.dlq_handler = Some(handler);
     }
 
     /// Checks payloads against `registry` when they are published, in plaintext.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use a3s_event_bus::EventBus;
+    /// use a3s_event_core::{EventError, schema::{EventSchema, SchemaRegistry}, types::Event};
+    /// use a3s_event_memory::MemoryProvider;
+    /// use a3s_event_schema::MemorySchemaRegistry;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let registry = MemorySchemaRegistry::new();
+    /// registry.register(EventSchema {
+    ///     event_type: "forex.rate_change".to_string(),
+    ///     version: 1,
+    ///     required_fields: vec!["rate".to_string()],
+    ///     description: "A reference rate changed".to_string(),
+    /// })?;
+    /// let mut bus = EventBus::new(MemoryProvider::default());
+    /// bus.set_schema_registry(Arc::new(registry));
+    ///
+    /// let payload = serde_json::json!({"price": 1.08});
+    /// let event = Event::typed(
+    ///     "events.market.forex", "market", "forex.rate_change", 1, "EUR/USD", "ecb", payload,
+    /// );
+    /// let refused = bus.publish_event(&event).await;
+    /// assert!(matches!(refused, Err(EventError::SchemaValidation { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_schema_registry(&mut self, registry: Arc<dyn SchemaRegistry>) {
         self.schema_registry = Some(registry);
         self.is_direct = self.adds_nothing();
@@ -153,6 +198,30 @@ impl EventBus {
     ///
     /// Subject, category, type, summary, source, metadata and size stay
     /// readable. Subscriptions that are open keep what they have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use a3s_event_bus::EventBus;
+    /// use a3s_event_core::crypto::EncryptedPayload;
+    /// use a3s_event_crypto::{Aes256GcmEncryptor, SecretKey};
+    /// use a3s_event_memory::MemoryProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let mut bus = EventBus::new(MemoryProvider::default());
+    /// bus.set_encryptor(Arc::new(Aes256GcmEncryptor::with_key("2031", SecretKey::generate()?)?));
+    ///
+    /// let event = bus.publish("order", "paid", "", "shop", serde_json::json!({"card": 4711})).await?;
+    /// assert_eq!(bus.list_events(None, 1).await?, [event]);
+    ///
+    /// let stored = bus.provider().history(None, 1).await?;
+    /// assert!(EncryptedPayload::is_encrypted(&stored[0].payload));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_encryptor(&mut self, encryptor: Arc<dyn EventEncryptor>) {
         self.encryption.encryptor = Some(encryptor);
         self.is_direct = self.adds_nothing();
@@ -172,6 +241,40 @@ impl EventBus {
     /// Those of the store, and
     /// [`EventError::State`](a3s_event_core::EventError::State) for a filter that
     /// the bus would not accept. Then the bus and the store are as they were.
+    ///
+    /// # Cancellation
+    ///
+    /// A dropped call may have saved what was merged; the bus is as it was, or
+    /// uses the store already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use a3s_event_bus::EventBus;
+    /// use a3s_event_core::types::SubscriptionFilter;
+    /// use a3s_event_memory::MemoryProvider;
+    /// use a3s_event_state::MemoryStateStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let store = Arc::new(MemoryStateStore::new());
+    /// let mut bus = EventBus::new(MemoryProvider::default());
+    /// bus.set_state_store(store.clone()).await?;
+    /// bus.update_subscription(SubscriptionFilter {
+    ///     subscriber_id: "analyst".to_string(),
+    ///     subjects: vec!["events.market.>".to_string()],
+    ///     ..Default::default()
+    /// })
+    /// .await?;
+    ///
+    /// let mut restarted = EventBus::new(MemoryProvider::default());
+    /// restarted.set_state_store(store).await?;
+    /// assert!(restarted.get_subscription("analyst").await.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn set_state_store(&mut self, store: Arc<dyn StateStore>) -> Result<()> {
         self.backend.ensure_open()?;
         self.registry.restore(Arc::clone(&store)).await?;
@@ -209,6 +312,22 @@ impl EventBus {
     /// # Errors
     ///
     /// What the provider reports; the bus is closed all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_core::EventError;
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// assert!(bus.health().await?);
+    /// bus.close().await?;
+    /// assert!(matches!(bus.info().await, Err(EventError::Closed { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(&self) -> Result<()> {
         self.backend.close();
         self.backend.provider().close().await

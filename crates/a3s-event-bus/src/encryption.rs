@@ -17,6 +17,22 @@ use crate::metrics::EventMetrics;
 ///
 /// Only [`Required`](Self::Required) protects against an attacker who can write
 /// to the stream: the others take a plaintext for what it claims to be.
+///
+/// # Examples
+///
+/// ```
+/// use a3s_event_bus::{EncryptionPolicy, EventBus};
+/// use a3s_event_memory::MemoryProvider;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let bus = EventBus::builder(MemoryProvider::default())
+///     .encryption_policy(EncryptionPolicy::Required)
+///     .build();
+/// // Nothing leaves in plaintext because somebody forgot the encryptor.
+/// assert!(bus.publish("order", "paid", "", "shop", serde_json::json!({})).await.is_err());
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncryptionPolicy {

@@ -372,3 +372,6 @@ fn nonzero<const N: usize>(
         .filter(|(_, count)| *count > 0)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

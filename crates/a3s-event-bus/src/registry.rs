@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::backend::Backend;
 pub(crate) use table::Retired;
-use table::Table;
+use table::{Change, Table};
 
 /// The subscriptions of one bus.
 pub(crate) struct Registry {
@@ -81,9 +81,7 @@ impl Registry {
         let subscriber_id = filter.subscriber_id.clone();
         let change = table.put(filter);
         self.commit(table).await?;
-        if !change.retired.is_empty() && self.backend.capabilities.durability {
-            self.open_once(&subscriber_id, &change.added).await;
-        }
+        self.create_added(&subscriber_id, &change).await;
         self.clean_up(&change.retired).await;
         Ok(())
     }
@@ -129,13 +127,16 @@ impl Registry {
                 }
             }
         }
-        table.merge(stored);
+        let changes = table.merge(stored);
         if table.to_state() != loaded {
             store.save(&table.to_state()).await?;
         }
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
         let retired: Vec<String> = table.retired.keys().cloned().collect();
         self.replace(table);
+        for (subscriber_id, change) in changes {
+            self.create_added(&subscriber_id, &change).await;
+        }
         self.clean_up(&retired).await;
         Ok(())
     }
@@ -225,14 +226,17 @@ impl Registry {
         self.replace(table);
     }
 
-    /// Creates the consumers of `subjects`, so that what is published from now
-    /// on waits in them.
-    async fn open_once(&self, subscriber_id: &str, subjects: &[String]) {
+    /// Creates the consumers of added subjects before retired ones go, so that
+    /// what is published from now on waits in them.
+    async fn create_added(&self, subscriber_id: &str, change: &Change) {
+        if change.retired.is_empty() || !self.backend.capabilities.durability {
+            return;
+        }
         let Some(filter) = self.find(subscriber_id) else {
             return;
         };
         let options = self.without_reading_ahead(filter.options);
-        for subject in subjects {
+        for subject in &change.added {
             let opened = self.open_durable(subscriber_id, subject, &options).await;
             let outcome = match opened {
                 Ok(mut subscription) => subscription.close().await,

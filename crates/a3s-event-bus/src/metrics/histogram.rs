@@ -117,3 +117,63 @@ impl HistogramSnapshot {
             .map(Duration::from_nanos)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::Histogram;
+
+    fn of(micros: impl IntoIterator<Item = u64>) -> super::HistogramSnapshot {
+        let histogram = Histogram::default();
+        for micros in micros {
+            histogram.record(Duration::from_micros(micros));
+        }
+        histogram.snapshot(1)
+    }
+
+    #[test]
+    fn quantiles_are_upper_bounds_of_buckets_and_never_more_than_the_longest() {
+        let snapshot = of([1, 4, 30, 40, 3_000]);
+        let quantile = |q| snapshot.quantile(q).unwrap();
+        assert_eq!(quantile(0.0), Duration::from_micros(1));
+        assert_eq!(quantile(0.4), Duration::from_micros(5));
+        assert_eq!(quantile(0.5), Duration::from_micros(50));
+        assert_eq!(quantile(1.0), Duration::from_micros(3_000));
+        assert_eq!(snapshot.mean(), Some(Duration::from_micros(615)));
+    }
+
+    #[test]
+    fn what_is_longer_than_every_bound_is_the_longest() {
+        let snapshot = of([20_000_000, 30_000_000]);
+        assert_eq!(snapshot.quantile(0.1), Some(Duration::from_secs(30)));
+        assert_eq!(snapshot.buckets.last().unwrap().count, 2);
+    }
+
+    #[test]
+    fn nothing_and_nonsense_have_no_quantile() {
+        assert_eq!((of([]).quantile(0.5), of([]).mean()), (None, None));
+        for q in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert_eq!(of([1]).quantile(q), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn buckets_add_up_and_quantiles_rise(
+            micros in prop::collection::vec(0..20_000_000_u64, 1..100),
+        ) {
+            let snapshot = of(micros.iter().copied());
+            prop_assert_eq!(snapshot.count, micros.len() as u64);
+            let quantiles: Vec<_> = (0..=10).map(|tenth| snapshot.quantile(f64::from(tenth) / 10.0)).collect();
+            prop_assert!(quantiles.is_sorted());
+            let longest = micros.iter().max().copied().map(Duration::from_micros);
+            prop_assert_eq!(snapshot.quantile(1.0).max(longest), longest);
+            // At least the fraction lies at or below its quantile.
+            let below = |bound| micros.iter().filter(|&&it| Some(Duration::from_micros(it)) <= bound).count();
+            prop_assert!(below(snapshot.quantile(0.5)) * 2 >= micros.len());
+        }
+    }
+}

@@ -94,17 +94,17 @@ impl Table {
     }
 
     /// Adds what was stored. What is registered here wins, as if it had been put
-    /// over the stored filter.
-    pub(super) fn merge(&mut self, mut stored: Self) {
+    /// over the stored filter: what that changed is returned by subscriber.
+    pub(super) fn merge(&mut self, mut stored: Self) -> Vec<(String, Change)> {
         let registered = std::mem::take(self);
         for retired in registered.retired.into_values() {
             stored.retire(retired);
         }
-        for filter in registered.filters.into_values() {
-            stored.put(filter);
-        }
+        let put = |(id, filter)| (id, stored.put(filter));
+        let changes = registered.filters.into_iter().map(put).collect();
         stored.drop_needless_notes();
         *self = stored;
+        changes
     }
 
     /// Restores the invariant after notes and filters came in any order.

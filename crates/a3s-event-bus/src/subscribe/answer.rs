@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc, Weak,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -60,7 +60,7 @@ impl Delivered {
             let this = self.clone();
             return Settled::Later(Box::pin(async move {
                 let result = trace::within(span, gone).await;
-                this.nudge();
+                this.origin.settled();
                 result
             }));
         }
@@ -119,7 +119,7 @@ impl Delivered {
                 .failures
                 .forget(consumer, self.received.sequence);
         }
-        self.nudge();
+        self.origin.settled();
     }
 
     fn dropped(&self) {
@@ -132,13 +132,6 @@ impl Delivered {
         if let Some(dead_letters) = &self.route.dead_letters {
             let consumer = self.origin.consumer.as_ref();
             dead_letters.failures.note(consumer, self.received.sequence);
-        }
-    }
-
-    /// A retired consumer may be drained now.
-    fn nudge(&self) {
-        if let Some(registry) = self.origin.retired_in.as_ref().and_then(Weak::upgrade) {
-            registry.nudge();
         }
     }
 }

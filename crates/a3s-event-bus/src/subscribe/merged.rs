@@ -178,23 +178,53 @@ impl Merged {
         if self.unopened {
             self.follow();
         }
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
-            while let Poll::Ready(changes) = self.changed.as_mut().poll(cx) {
-                self.changed = next_change(changes);
-                self.follow();
-            }
-            if let Poll::Ready(error) = self.poll_retirements(cx) {
-                return Poll::Ready(Err(error));
-            }
-            let polled = self.poll_sources(cx);
-            if polled.is_ready() || !self.sources.iter().any(Source::asks) {
-                return polled;
+            self.ask_about_retired().await?;
+            let next = poll_fn(|cx| {
+                while let Poll::Ready(changes) = self.changed.as_mut().poll(cx) {
+                    self.changed = next_change(changes);
+                    self.follow();
+                }
+                match self.poll_sources(cx) {
+                    Poll::Ready(next) => Poll::Ready(Some(next)),
+                    Poll::Pending if self.sources.iter().any(Source::asks) => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            if let Some(next) = next.await {
+                return next;
             }
         }
+    }
+
+    /// Asks the registry about retired consumers that may be drained.
+    ///
+    /// Not kept beyond a call of `next`: the registry makes one change at a time,
+    /// and a future that nobody polls must not be the one that holds it up.
+    async fn ask_about_retired(&mut self) -> Result<()> {
+        while let Some((index, consumer, caught_up)) = self.question() {
+            let Some(registry) = self.registry.upgrade() else {
+                // The bus is gone, and what it would decide with it.
+                self.sources.remove(index);
+                continue;
+            };
+            match registry.finish(&consumer, caught_up).await? {
+                Retirement::Draining { resting } => self.sources[index].is_draining(resting),
+                // Gone, or needed again: the table says which.
+                Retirement::Over => self.follow(),
+                // It is kept, unread.
+                Retirement::Unknown => drop(self.sources.remove(index)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next source that asks, its consumer, and whether it has seen
+    /// everything from before the change.
+    fn question(&self) -> Option<(usize, Arc<str>, bool)> {
+        let index = self.sources.iter().position(Source::asks)?;
+        let (consumer, caught_up) = self.sources[index].question()?;
+        Some((index, consumer, caught_up))
     }
 
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -271,27 +301,6 @@ impl Merged {
             Role::Retired(_) if num_delivered > 1 => true,
             Role::Retired(retiring) => retiring.was_there_before() && owner.is_some(),
         }
-    }
-
-    /// Asks about retired consumers that may be drained.
-    fn poll_retirements(&mut self, cx: &mut Context<'_>) -> Poll<EventError> {
-        let mut index = 0;
-        while index < self.sources.len() {
-            match self.sources[index].poll_retirement(cx, &self.registry) {
-                Poll::Pending | Poll::Ready(Ok(Retirement::Draining { .. })) => index += 1,
-                Poll::Ready(Ok(Retirement::Over)) => {
-                    // Gone, or needed again: the table says which.
-                    self.follow();
-                    index = 0;
-                }
-                // It is kept, unread.
-                Poll::Ready(Ok(Retirement::Unknown)) => {
-                    self.sources.remove(index);
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
-            }
-        }
-        Poll::Pending
     }
 
     /// Brings the sources in line with the table.

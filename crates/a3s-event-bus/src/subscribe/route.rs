@@ -36,13 +36,24 @@ pub(crate) struct Origin {
     pub(crate) retired_in: Option<Weak<Registry>>,
 }
 
+impl Origin {
+    /// Tells the registry that a retired consumer may be drained now.
+    pub(crate) fn settled(&self) {
+        if let Some(registry) = self.retired_in.as_ref().and_then(Weak::upgrade) {
+            registry.nudge();
+        }
+    }
+}
+
 /// What became of a delivery.
 pub(crate) enum Admitted {
     /// It is the reader's, as the reader sees it.
     Event(ReceivedEvent, Delivered),
     /// It leaves the normal path once the future is driven; an error is the reader's.
-    Leaves(BoxFuture<'static, Result<()>>),
+    Leaves(Leaving),
 }
+
+type Leaving = BoxFuture<'static, Result<()>>;
 
 impl Route {
     /// Whether deliveries are handed over exactly as the provider gives them.
@@ -54,19 +65,21 @@ impl Route {
     pub(crate) fn admit(self: &Arc<Self>, delivery: Delivery, origin: Origin) -> Admitted {
         let pending = match delivery {
             Delivery::Event(pending) => pending,
-            Delivery::Undecodable(message) => return self.undecodable(message, &origin),
-            _ => return Admitted::Leaves(Box::pin(async { Err(unknown_delivery()) })),
+            Delivery::Undecodable(message) => {
+                return leave(self.undecodable(message, &origin), origin);
+            }
+            _ => return leave(Box::pin(async { Err(unknown_delivery()) }), origin),
         };
         self.metrics.received(pending.received.num_delivered);
         if let Some(cap) = self.cap
             && pending.received.num_delivered > cap
         {
-            return self.exhausted(pending, cap, &origin);
+            return leave(self.exhausted(pending, cap, &origin), origin);
         }
         let opened = self.encryption.open(&pending.received.event, &self.metrics);
         let opened = match opened {
             Ok(opened) => opened,
-            Err(error) => return self.undecryptable(pending, error, &origin),
+            Err(error) => return leave(self.undecryptable(pending, error, &origin), origin),
         };
         let (stored, handle) = pending.into_parts();
         let mut received = stored.clone();
@@ -87,51 +100,51 @@ impl Route {
         self.cap.is_some_and(|cap| received.num_delivered >= cap)
     }
 
-    fn undecodable(&self, message: UndecodableEvent, origin: &Origin) -> Admitted {
+    fn undecodable(&self, message: UndecodableEvent, origin: &Origin) -> Leaving {
         self.metrics.received(message.num_delivered);
-        Admitted::Leaves(match &self.dead_letters {
+        match &self.dead_letters {
             Some(dead_letters) => {
                 let letter = dead_letters.raw_letter(&message, origin.consumer.as_ref());
                 Box::pin(dead_letters.give_up(letter, message.handle().clone()))
             }
             None => Box::pin(async { Err(message.terminate().await) }),
-        })
+        }
     }
 
     /// It came again although its last permitted delivery is over: that one
     /// went unanswered, or its dead letter was not stored.
-    fn exhausted(&self, pending: PendingEvent, cap: u64, origin: &Origin) -> Admitted {
+    fn exhausted(&self, pending: PendingEvent, cap: u64, origin: &Origin) -> Leaving {
         let (received, handle) = pending.into_parts();
         let Some(dead_letters) = &self.dead_letters else {
             self.metrics.exhausted();
             let error = EventError::exhausted(&received.stream, received.sequence, cap);
-            return Admitted::Leaves(Box::pin(async move {
+            return Box::pin(async move {
                 let reason = "used up its deliveries".to_owned();
                 handle.answer(Answer::Term(reason)).await?;
                 Err(error)
-            }));
+            });
         };
         let reason = format!("came again after its {cap} permitted deliveries");
         let kind = DeadLetterKind::Exhausted;
         let letter = dead_letters.letter(received, origin.consumer.as_ref(), kind, reason);
-        Admitted::Leaves(Box::pin(dead_letters.give_up(letter, handle)))
+        Box::pin(dead_letters.give_up(letter, handle))
     }
 
     /// Every reason counts alike, a key that may still arrive included: waiting
     /// for it would deliver the event over and over. The letter keeps the
     /// ciphertext, and so does the stream.
-    fn undecryptable(&self, pending: PendingEvent, error: EventError, origin: &Origin) -> Admitted {
+    fn undecryptable(&self, pending: PendingEvent, error: EventError, origin: &Origin) -> Leaving {
         let (received, handle) = pending.into_parts();
         let reason = error.to_string();
         let Some(dead_letters) = &self.dead_letters else {
-            return Admitted::Leaves(Box::pin(async move {
+            return Box::pin(async move {
                 handle.answer(Answer::Term(reason)).await?;
                 Err(error)
-            }));
+            });
         };
         let kind = DeadLetterKind::Undecryptable;
         let letter = dead_letters.letter(received, origin.consumer.as_ref(), kind, reason);
-        Admitted::Leaves(Box::pin(dead_letters.give_up(letter, handle)))
+        Box::pin(dead_letters.give_up(letter, handle))
     }
 
     pub(crate) fn receive_span(&self) -> tracing::Span {
@@ -141,6 +154,15 @@ impl Route {
             self.group.as_deref(),
         )
     }
+}
+
+/// Lets a delivery go, and tells where it came from.
+fn leave(leaving: Leaving, origin: Origin) -> Admitted {
+    Admitted::Leaves(Box::pin(async move {
+        let outcome = leaving.await;
+        origin.settled();
+        outcome
+    }))
 }
 
 fn unknown_delivery() -> EventError {

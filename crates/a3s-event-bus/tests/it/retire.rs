@@ -5,11 +5,14 @@ use std::time::Duration;
 use a3s_event_bus::EventBus;
 use a3s_event_core::{
     EventError,
+    provider::ConsumerInfo,
     types::{DeliverPolicy, SubscribeOptions, SubscriptionFilter},
 };
 use a3s_event_memory::MemoryProvider;
 
-use crate::support::{Nine, at_once, durable, filter, next, next_pending, publish, within};
+use crate::support::{
+    Nine, Scripted, at_once, capped, durable, filter, next, next_pending, publish, within,
+};
 
 async fn update(bus: &EventBus, subjects: &[&str]) {
     bus.update_subscription(durable("a", subjects))
@@ -330,4 +333,40 @@ async fn a_provider_that_cannot_tell_keeps_the_consumer() {
     assert_eq!(consumers(&bus).await, 2);
     bus.remove_subscription("a").await.unwrap();
     assert_eq!(consumers(&bus).await, 0);
+}
+
+#[tokio::test]
+async fn an_event_that_leaves_the_normal_path_lets_its_retired_consumer_go() {
+    let bus = EventBus::new(MemoryProvider::default());
+    let both = capped("a", &["events.a.>", "events.b.>"], 1);
+    bus.update_subscription(both).await.unwrap();
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.b.x").await;
+    next_pending(&mut subscription).await.nak().await.unwrap();
+    bus.update_subscription(capped("a", &["events.a.>"], 1))
+        .await
+        .unwrap();
+    let exhausted = within(subscription.next()).await;
+    assert!(matches!(exhausted, Err(EventError::Exhausted { .. })));
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(!exists(&bus, "events.b.>").await);
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_waits_for_holds_up_no_change() {
+    let scripted = Scripted::default();
+    scripted.set_info(Some(ConsumerInfo::new(0, 1)));
+    let bus = EventBus::new(scripted.clone());
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    update(&bus, &["events.a.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    scripted.set_info(None);
+    assert!(at_once(subscription.next()).await.is_none());
+    within(bus.update_subscription(filter("b", &["events.b.>"])))
+        .await
+        .unwrap();
+
+    scripted.set_info(Some(ConsumerInfo::new(0, 0)));
+    assert!(at_once(subscription.next()).await.is_none());
+    assert_eq!(scripted.unsubscribed(), ["a events.b.>"]);
 }

@@ -10,7 +10,9 @@ use std::{
 
 use a3s_event_bus::EventBus;
 use a3s_event_core::{
-    EventError, Result, async_trait, state::StateStore, types::SubscriptionFilter,
+    EventError, Result, async_trait,
+    state::StateStore,
+    types::{DeliverPolicy, SubscribeOptions, SubscriptionFilter},
 };
 use a3s_event_memory::MemoryProvider;
 use a3s_event_state::FileStateStore;
@@ -441,4 +443,28 @@ impl Drop for Folder {
         // A folder that stays behind harms nobody.
         let _: std::io::Result<()> = std::fs::remove_dir_all(&self.0);
     }
+}
+
+#[tokio::test]
+async fn a_wider_subject_in_new_code_leaves_no_gap() {
+    let from_now = |subjects: &[&str]| SubscriptionFilter {
+        options: Some(SubscribeOptions::default().with_deliver_policy(DeliverPolicy::New)),
+        ..durable("a", subjects)
+    };
+    let store = Arc::new(Store::default());
+    let old = with_store(&store).await;
+    old.update_subscription(from_now(&["events.a.b"]))
+        .await
+        .unwrap();
+    drop(old.create_subscriber("a").await.unwrap());
+
+    let mut new = EventBus::from_provider(old.provider_arc());
+    new.update_subscription(from_now(&["events.a.>"]))
+        .await
+        .unwrap();
+    new.set_state_store(store).await.unwrap();
+    publish(&new, "events.a.b").await;
+    let mut subscription = new.subscribe_as("a").await.unwrap();
+    assert_eq!(next(&mut subscription).await.sequence, 1);
+    assert!(!exists(&new, "a events.a.b").await);
 }

@@ -11,10 +11,12 @@ use a3s_event_bus::EventBus;
 use a3s_event_core::{
     EventError,
     provider::{Answer, Subscription},
+    subject::SubjectPattern,
     types::{SubscribeOptions, SubscriptionFilter},
 };
 use a3s_event_memory::MemoryProvider;
 use futures_util::StreamExt;
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::support::{
@@ -462,4 +464,36 @@ async fn an_added_subject_that_cannot_be_opened_is_tried_again() {
         .map(|(pattern, ..)| pattern)
         .collect();
     assert_eq!(consumers, ["events.a.>", "events.b.>"]);
+}
+
+fn patterns() -> impl Strategy<Value = Vec<String>> {
+    let token = prop_oneof![Just("a"), Just("b"), Just("*")];
+    let pattern = (prop::collection::vec(token, 1..3), any::<bool>()).prop_map(|(tokens, tail)| {
+        let tail = if tail { ".>" } else { "" };
+        format!("events.{}{tail}", tokens.join("."))
+    });
+    prop::collection::vec(pattern, 1..6)
+}
+
+proptest! {
+    #[test]
+    fn dropping_covered_subjects_drops_no_event(subjects in patterns()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let kept = runtime.block_on(async {
+            let bus = EventBus::new(MemoryProvider::default());
+            let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+            bus.update_subscription(filter("a", &subjects)).await.unwrap();
+            bus.get_subscription("a").await.unwrap().subjects
+        });
+        prop_assert!(kept.iter().all(|kept| subjects.contains(kept)));
+        let parse = |pattern: &String| SubjectPattern::parse(pattern).unwrap();
+        let kept: Vec<SubjectPattern> = kept.iter().map(parse).collect();
+        for pattern in subjects.iter().map(parse) {
+            prop_assert!(kept.iter().any(|kept| kept.covers(&pattern)));
+        }
+        for (index, pattern) in kept.iter().enumerate() {
+            let others = kept.iter().enumerate().filter(|(other, _)| *other != index);
+            prop_assert!(others.into_iter().all(|(_, other)| !other.covers(pattern)));
+        }
+    }
 }

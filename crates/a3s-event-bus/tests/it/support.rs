@@ -14,8 +14,8 @@ use a3s_event_core::{
     BoxFuture, EventError, Result, async_trait,
     dlq::{DeadLetterEvent, DlqHandler},
     provider::{
-        Answer, Capabilities, Delivery, DeliveryHandle, EventProvider, PendingEvent, ProviderInfo,
-        Settle, Settled, Subscription,
+        Answer, Capabilities, ConsumerInfo, Delivery, DeliveryHandle, EventProvider, PendingEvent,
+        ProviderInfo, Settle, Settled, Subscription,
     },
     types::{Event, PublishOptions, ReceivedEvent, SubscribeOptions, SubscriptionFilter},
 };
@@ -154,6 +154,7 @@ struct Shared {
     unsubscribed: Mutex<Vec<String>>,
     unsubscribes_fail: Mutex<bool>,
     opens_fail: Mutex<bool>,
+    info: Mutex<Option<ConsumerInfo>>,
 }
 
 impl Scripted {
@@ -199,6 +200,11 @@ impl Scripted {
 
     pub(crate) fn fail_unsubscribes(&self, fail: bool) {
         *self.shared.unsubscribes_fail.lock().unwrap() = fail;
+    }
+
+    /// What every consumer says about itself; `None` never answers.
+    pub(crate) fn set_info(&self, info: Option<ConsumerInfo>) {
+        *self.shared.info.lock().unwrap() = info;
     }
 
     pub(crate) fn fail_opens(&self, fail: bool) {
@@ -302,6 +308,14 @@ impl EventProvider for Scripted {
         let mut unsubscribed = self.shared.unsubscribed.lock().unwrap();
         unsubscribed.push(consumer_name.to_owned());
         Ok(())
+    }
+
+    async fn consumer_info(&self, _: &str) -> Result<ConsumerInfo> {
+        let info = *self.shared.info.lock().unwrap();
+        match info {
+            Some(info) => Ok(info),
+            None => std::future::pending().await,
+        }
     }
 
     async fn info(&self) -> Result<ProviderInfo> {

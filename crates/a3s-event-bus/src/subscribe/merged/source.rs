@@ -15,7 +15,7 @@ use a3s_event_core::{
 };
 
 use crate::{
-    registry::{Registry, Retired, Retirement},
+    registry::{Registry, Retired},
     subscribe::route::Origin,
 };
 
@@ -43,7 +43,6 @@ pub(super) struct Retiring {
     resting: Option<u64>,
     /// Whether to ask the registry whether it is drained.
     ask: bool,
-    asking: Option<BoxFuture<'static, Result<Retirement>>>,
 }
 
 /// The subscription, which moves into the future of its next delivery: that
@@ -145,48 +144,28 @@ impl Source {
         }
     }
 
-    /// Asks whether the consumer is drained, if it is retired and that may be so.
-    pub(super) fn poll_retirement(
-        &mut self,
-        cx: &mut Context<'_>,
-        registry: &Weak<Registry>,
-    ) -> Poll<Result<Retirement>> {
-        let (Role::Retired(retiring), Some(consumer)) = (&mut self.role, &self.consumer) else {
-            return Poll::Pending;
-        };
-        if retiring.ask && retiring.asking.is_none() && self.unseen.is_none() {
-            let Some(registry) = registry.upgrade() else {
-                return Poll::Pending;
-            };
-            let consumer = Arc::clone(consumer);
-            let caught_up = retiring.resting == Some(0);
-            retiring.ask = false;
-            retiring.asking = Some(Box::pin(async move {
-                registry.finish(&consumer, caught_up).await
-            }));
-        }
-        let Some(asking) = &mut retiring.asking else {
-            return Poll::Pending;
-        };
-        let answer = ready!(asking.as_mut().poll(cx));
-        retiring.asking = None;
-        match &answer {
-            Ok(Retirement::Draining { resting }) => {
-                retiring.resting.get_or_insert(*resting);
-            }
-            Ok(_) => {}
-            Err(_) => retiring.ask = true,
-        }
-        Poll::Ready(answer)
-    }
-
-    /// Whether the registry is to be asked and can be.
+    /// Whether the registry is to be asked, and can be.
     pub(super) fn asks(&self) -> bool {
         match &self.role {
             Role::Current => false,
-            Role::Retired(retiring) => {
-                retiring.ask && retiring.asking.is_none() && self.unseen.is_none()
-            }
+            Role::Retired(retiring) => retiring.ask && self.unseen.is_none(),
+        }
+    }
+
+    /// The retired consumer, and whether a handle has seen everything from
+    /// before the change.
+    pub(super) fn question(&self) -> Option<(Arc<str>, bool)> {
+        match &self.role {
+            Role::Current => None,
+            Role::Retired(retiring) => Some((self.consumer.clone()?, retiring.resting == Some(0))),
+        }
+    }
+
+    /// Notes that the registry has answered.
+    pub(super) fn is_draining(&mut self, resting: u64) {
+        if let Role::Retired(retiring) = &mut self.role {
+            retiring.ask = false;
+            retiring.resting.get_or_insert(resting);
         }
     }
 
@@ -251,7 +230,6 @@ impl Role {
         Self::Retired(Retiring {
             resting: None,
             ask: true,
-            asking: None,
         })
     }
 }

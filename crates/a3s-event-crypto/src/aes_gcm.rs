@@ -236,9 +236,7 @@ impl Aes256GcmEncryptor {
         };
         let mut nonce = [0; NONCE_LEN];
         let decoded = STANDARD.decode_slice(&envelope.nonce, &mut nonce);
-        if decoded != Ok(NONCE_LEN) {
-            return Err(failed(MALFORMED));
-        }
+        decoded.map_err(|_| failed(MALFORMED))?;
         let sealed = STANDARD.decode(&envelope.ciphertext);
         let sealed = sealed.map_err(|_| failed(MALFORMED))?;
         let plaintext = Plaintext::open(sealed, key.cipher(), &nonce, &associated(&key, event));

@@ -21,7 +21,7 @@ const INITIAL_CAPACITY: usize = 2048;
 /// Written over zeros, which is faster than appending: serializing writes a few
 /// bytes at a time.
 pub(crate) struct Plaintext {
-    // Invariant: the first `length` bytes are the text, the rest is zeros.
+    // Invariant: the first `length` bytes are the text, the rest is no secret.
     buffer: Vec<u8>,
     length: usize,
 }
@@ -47,7 +47,6 @@ impl Plaintext {
         let nonce = Nonce::try_assume_unique_for_key(nonce)?;
         let opened = cipher.open_in_place(nonce, Aad::from(associated), &mut sealed)?;
         let length = opened.len();
-        sealed.truncate(length);
         Ok(Self {
             buffer: sealed,
             length,

@@ -108,6 +108,13 @@ fn bare_and_empty_payloads_come_back() {
 }
 
 #[test]
+fn a_wide_payload_comes_back() {
+    let payload = json!(vec![json!([{}, [], {"inner": [1]}]); 1000]);
+    let envelope = encryptor().encrypt(&payload).unwrap();
+    assert_eq!(encryptor().decrypt(&envelope).unwrap(), payload);
+}
+
+#[test]
 fn a_large_payload_comes_back() {
     let payload = json!("\u{1}ü🦀".repeat(1 << 18));
     let envelope = encryptor().encrypt(&payload).unwrap();

@@ -95,6 +95,35 @@ fn base64_is_canonical_and_complete_or_refused() {
 }
 
 #[test]
+fn an_error_says_what_is_expected_and_nothing_of_what_was_there() {
+    for (refused, reason) in [
+        (
+            SecretKey::from_base64(&BASE64.replace("kJC", "k*C")),
+            "the text is no standard base64",
+        ),
+        (
+            SecretKey::from_base64("QkJC"),
+            "a key has 44 characters of base64, this text has 4 bytes",
+        ),
+        (
+            SecretKey::from_hex(&HEX.replace("42", "4?")),
+            "the text is not hexadecimal",
+        ),
+        (
+            SecretKey::from_hex("42"),
+            "a key has 64 hexadecimal digits, this text has 2 bytes",
+        ),
+        (
+            SecretKey::from_slice(&KEY[..2]),
+            "a key has 32 bytes, this one has 2",
+        ),
+    ] {
+        let text = assert_refused(refused);
+        assert_eq!(text, format!("invalid option `key`: {reason}"));
+    }
+}
+
+#[test]
 fn hexadecimal_is_complete_or_refused() {
     for text in [
         "",

@@ -11,7 +11,7 @@ mod facade_paths;
 )]
 mod guide {
     //! The provider of `docs/custom-providers.md`, which proves itself.
-    include!(concat!(env!("OUT_DIR"), "/journal.rs"));
+    include!(concat!(env!("OUT_DIR"), "/guide.rs"));
 }
 mod spec_samples;
 mod stress;

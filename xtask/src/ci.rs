@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    bench, check, cov, examples, flags,
+    bench, check, cov, examples, flags, overhead,
     process::{Result, failure},
     project::Project,
     tally::Tally,
@@ -47,6 +47,7 @@ const FULL: &[Step] = &[
         };
         cov::run(project, &flags)
     }),
+    ("overhead", |project, _| overhead::run(project)),
 ];
 
 pub(crate) fn run(project: &Project, full: bool, from: Option<&str>) -> Result {

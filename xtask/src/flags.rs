@@ -5,7 +5,7 @@ xflags::xflags! {
     cmd xtask {
         /// Checks everything that a change must pass.
         cmd ci {
-            /// Adds the tests against every server, and coverage.
+            /// Adds the tests against every server, coverage, and the instruction-count gate.
             optional --full
             /// Starts with this step.
             optional --from step: String

@@ -12,6 +12,7 @@ mod cov;
 mod examples;
 mod flags;
 mod nats;
+mod overhead;
 mod process;
 mod project;
 mod release;

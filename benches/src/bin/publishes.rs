@@ -6,8 +6,14 @@
 
 use std::env;
 
-use a3s_event::{EventBus, Result, provider::EventProvider};
-use a3s_event_benches::{SUBJECTS, events, memory, single_thread};
+use a3s_event::{
+    EventBus, Result,
+    provider::{
+        EventProvider,
+        memory::{MemoryConfig, MemoryProvider},
+    },
+};
+use a3s_event_benches::{SUBJECTS, events, single_thread};
 
 const USAGE: &str = "usage: publishes provider|counters|sampled|timed COUNT";
 
@@ -20,9 +26,13 @@ fn main() -> Result<()> {
         .expect(USAGE);
     let events = events(SUBJECTS);
     let events = events.iter().cycle().take(count);
-    let provider = memory(0);
+    let provider = MemoryProvider::new(MemoryConfig {
+        max_events: 0,
+        ..MemoryConfig::default()
+    });
     single_thread().block_on(async {
         if what == "provider" {
+            let provider: Box<dyn EventProvider> = Box::new(provider);
             for event in events {
                 provider.publish(event).await?;
             }

@@ -1,0 +1,346 @@
+//! Subscriptions: handing events over, giving the rest back.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use a3s_event_core::{
+    BoxFuture, EventError, Result, async_trait,
+    provider::{
+        Answer, Delivery, DeliveryHandle, PendingEvent, Settled, Subscription, UndecodableEvent,
+    },
+    types::{ReceivedEvent, StreamName},
+};
+use async_nats::Subscriber;
+use futures_util::{FutureExt, StreamExt, task::noop_waker};
+use tokio::{
+    task::AbortHandle,
+    time::{self, MissedTickBehavior},
+};
+
+use crate::{
+    convert,
+    reader::{Buffered, Reader, Source},
+    settle::{Link, Unanswered},
+};
+
+/// A reader that its subscription, its keeper and its provider share.
+#[derive(Clone)]
+pub(crate) struct SharedReader(Arc<Mutex<Reader>>);
+
+/// A reader that is not kept alive.
+pub(crate) struct WeakReader(Weak<Mutex<Reader>>);
+
+impl WeakReader {
+    pub(crate) fn upgrade(&self) -> Option<SharedReader> {
+        self.0.upgrade().map(SharedReader)
+    }
+}
+
+impl SharedReader {
+    pub(crate) fn new(reader: Reader) -> Self {
+        Self(Arc::new(Mutex::new(reader)))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakReader {
+        WeakReader(Arc::downgrade(&self.0))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reader> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the subscription and gives back what nobody saw. Does nothing the
+    /// second time.
+    pub(crate) async fn close(self) -> Result<()> {
+        let (inbox, buffer, parts) = {
+            let mut reader = self.lock();
+            let Some((inbox, buffer)) = reader.end() else {
+                return Ok(());
+            };
+            let parts = (!reader.is_gone()).then(|| {
+                (
+                    Arc::clone(&reader.provider),
+                    reader.source.clone(),
+                    Arc::clone(&reader.link),
+                )
+            });
+            (inbox, buffer, parts)
+        };
+        let Some((provider, source, link)) = parts else {
+            return Ok(());
+        };
+        if !provider.connection.is_up() {
+            // Nothing can be given back; it comes again after the ack wait.
+            return Ok(());
+        }
+        match source {
+            // With the consumer goes everything that it delivered.
+            Source::Ephemeral => {
+                drop(inbox);
+                provider
+                    .api
+                    .delete_consumer(&provider.connection, &link.consumer)
+                    .await
+            }
+            Source::Durable(_) => give_back(&link, inbox, buffer).await,
+        }
+    }
+}
+
+/// Stops the interest, reads what is on its way, and refuses all of it.
+async fn give_back(
+    link: &Link,
+    mut inbox: Subscriber,
+    mut unseen: VecDeque<Buffered>,
+) -> Result<()> {
+    let limit = link.connection.request_timeout;
+    // A drain that fails or does not end leaves events to the ack wait.
+    if inbox.drain().await.is_ok() {
+        let _ = time::timeout(limit, async {
+            while let Some(message) = inbox.next().await {
+                if message.status.is_none()
+                    && let Some(waiting) = Buffered::of(message)
+                {
+                    unseen.push_back(waiting);
+                }
+            }
+        })
+        .await;
+    }
+    for waiting in unseen {
+        link.give_back(waiting.reply).await?;
+    }
+    // The server reads in order: after this answer it has read all of the above.
+    link.api
+        .consumer_info(&link.connection, &link.consumer)
+        .await
+        .map(drop)
+}
+
+/// A subscription of this provider.
+pub(crate) struct NatsSubscription {
+    reader: SharedReader,
+    stream: StreamName,
+    keeper: AbortHandle,
+    /// What `next` handed over last.
+    last: Option<DeliveryHandle>,
+    /// An answer that found no room.
+    settling: Option<BoxFuture<'static, Result<()>>>,
+    /// The end of a message that is no event.
+    terminating: Option<BoxFuture<'static, EventError>>,
+}
+
+impl NatsSubscription {
+    pub(crate) fn new(reader: SharedReader, stream: StreamName, shortest_wait: Duration) -> Self {
+        let keeper = tokio::spawn(keep_alive(reader.downgrade(), shortest_wait));
+        Self {
+            reader,
+            stream,
+            keeper: keeper.abort_handle(),
+            last: None,
+            settling: None,
+            terminating: None,
+        }
+    }
+
+    /// Acknowledges what `next` handed over last, waiting for a connection: an
+    /// acknowledgement that is known to be lost would deliver it again.
+    fn poll_settle_last(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        loop {
+            if let Some(settling) = &mut self.settling {
+                let settled = ready!(settling.as_mut().poll(cx));
+                self.settling = None;
+                return Poll::Ready(settled);
+            }
+            if self.last.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            if !ready!(self.reader.lock().poll_up(cx)) {
+                // Closed: the event comes again.
+                return Poll::Ready(Ok(()));
+            }
+            let Some(last) = self.last.take() else {
+                return Poll::Ready(Ok(()));
+            };
+            match last.settle(Answer::Ack) {
+                // The connection went between the two looks: wait for the next one.
+                Settled::Now(Err(EventError::Connection { .. })) => self.last = Some(last),
+                Settled::Now(Err(EventError::Closed { .. })) => return Poll::Ready(Ok(())),
+                Settled::Now(settled) => return Poll::Ready(settled),
+                Settled::Later(settling) => self.settling = Some(settling),
+            }
+        }
+    }
+
+    fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Delivery>>> {
+        ready!(self.poll_settle_last(cx))?;
+        let (next, link) = {
+            let mut reader = self.reader.lock();
+            let next = ready!(reader.poll_message(cx))?;
+            (next, Arc::clone(&reader.link))
+        };
+        Poll::Ready(Ok(next.map(|next| self.delivery(next, link))))
+    }
+
+    /// Polls for the next event; a message that is none is terminated.
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<PendingEvent>>> {
+        if let Some(terminating) = &mut self.terminating {
+            let error = ready!(terminating.as_mut().poll(cx));
+            self.terminating = None;
+            return Poll::Ready(Err(error));
+        }
+        match ready!(self.poll_delivery(cx))? {
+            Some(Delivery::Event(pending)) => Poll::Ready(Ok(Some(pending))),
+            Some(Delivery::Undecodable(undecodable)) => {
+                self.terminating = Some(Box::pin(undecodable.terminate()));
+                self.poll_pending(cx)
+            }
+            _ => Poll::Ready(Ok(None)),
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ReceivedEvent>>> {
+        let pending = ready!(self.poll_pending(cx))?;
+        Poll::Ready(Ok(pending.map(|pending| {
+            let (received, handle) = pending.into_parts();
+            self.last = Some(handle);
+            received
+        })))
+    }
+
+    fn delivery(&self, next: Buffered, link: Arc<Link>) -> Delivery {
+        let Buffered {
+            message,
+            reply,
+            delivered,
+        } = next;
+        let answers = Unanswered {
+            link,
+            reply,
+            sequence: delivered.sequence,
+            times: delivered.times,
+        };
+        let handle = DeliveryHandle::new(Arc::new(answers), delivered.sequence);
+        match convert::event_of(&message.payload) {
+            Ok(event) => {
+                let received = ReceivedEvent::new(
+                    event,
+                    delivered.sequence,
+                    delivered.times,
+                    self.stream.clone(),
+                )
+                .with_pending(delivered.pending);
+                Delivery::Event(PendingEvent::with_handle(received, handle))
+            }
+            Err(cause) => Delivery::Undecodable(UndecodableEvent::new(
+                self.stream.clone(),
+                delivered.sequence,
+                delivered.times,
+                message.subject.as_str(),
+                message.payload.to_vec(),
+                cause,
+                handle,
+            )),
+        }
+    }
+
+    /// Gives back what `next` handed over last: closing is no acknowledgement.
+    fn give_back_last(&mut self) {
+        if let Some(last) = self.last.take() {
+            // Not sent, it comes again after the ack wait.
+            let _ = last.settle(Answer::Nak).outcome().now_or_never();
+        }
+    }
+}
+
+#[async_trait]
+impl Subscription for NatsSubscription {
+    async fn next(&mut self) -> Result<Option<ReceivedEvent>> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    async fn next_manual_ack(&mut self) -> Result<Option<PendingEvent>> {
+        poll_fn(|cx| self.poll_pending(cx)).await
+    }
+
+    async fn next_delivery(&mut self) -> Result<Option<Delivery>> {
+        poll_fn(|cx| self.poll_delivery(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Poll<Result<Option<ReceivedEvent>>>> {
+        Some(self.poll_event(cx))
+    }
+
+    fn missed(&self) -> u64 {
+        self.reader.lock().missed()
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.keeper.abort();
+        if let Some(settling) = self.settling.take() {
+            settling.await?;
+        }
+        self.give_back_last();
+        self.reader.clone().close().await
+    }
+}
+
+impl Drop for NatsSubscription {
+    fn drop(&mut self) {
+        self.keeper.abort();
+        self.give_back_last();
+        // Giving back needs answers of the server. Without a runtime the
+        // events come again after the ack wait.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let reader = self.reader.clone();
+            runtime.spawn(async move {
+                if let Err(error) = reader.close().await {
+                    tracing::debug!(%error, "a dropped subscription could not give back its events");
+                }
+            });
+        }
+    }
+}
+
+impl fmt::Debug for NatsSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsSubscription")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Restarts the wait of what a subscription holds in its buffer, often enough
+/// to miss one round.
+async fn keep_alive(reader: WeakReader, shortest_wait: Duration) {
+    let mut rounds = time::interval(shortest_wait / 3);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rounds.tick().await;
+    loop {
+        rounds.tick().await;
+        let Some(reader) = reader.upgrade() else {
+            return;
+        };
+        reader.keep_alive();
+    }
+}
+
+impl SharedReader {
+    fn keep_alive(&self) {
+        let waker = {
+            let mut reader = self.lock();
+            // Looking into the inbox replaces the waker of whoever waits there.
+            reader.keep_alive(&mut Context::from_waker(&noop_waker()));
+            reader.take_waker()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

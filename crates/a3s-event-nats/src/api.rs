@@ -46,7 +46,7 @@ pub(crate) struct StreamState {
 
 /// What the server says about a consumer.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ConsumerInfo {
+pub(crate) struct ConsumerState {
     pub(crate) config: Fields,
     #[serde(default)]
     pub(crate) delivered: Position,
@@ -54,8 +54,6 @@ pub(crate) struct ConsumerInfo {
     pub(crate) num_pending: u64,
     #[serde(default)]
     pub(crate) num_ack_pending: u64,
-    #[serde(default)]
-    pub(crate) num_redelivered: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,7 +127,7 @@ impl Api {
         name: &str,
         config: &Fields,
         action: Action,
-    ) -> Result<Answer<ConsumerInfo>> {
+    ) -> Result<Answer<ConsumerState>> {
         let mut body = json!({"stream_name": self.stream, "config": config});
         match action {
             Action::Create => body["action"] = "create".into(),
@@ -144,7 +142,7 @@ impl Api {
         &self,
         on: &Connection,
         name: &str,
-    ) -> Result<Answer<ConsumerInfo>> {
+    ) -> Result<Answer<ConsumerState>> {
         self.call(on, "read the consumer", "CONSUMER.INFO", name, &Value::Null)
             .await
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    api::{ConsumerInfo, Fields, number, text},
+    api::{ConsumerState, Fields, number, text},
     error::failed,
     names,
     stream::nanoseconds,
@@ -37,34 +37,6 @@ pub enum ExistingDurable {
     /// Filter, ack wait, backoff and limits are changed for everybody who
     /// shares the name; the position stays.
     Update,
-}
-
-/// How far behind a durable consumer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConsumerLag {
-    /// Matching events that were not delivered yet.
-    pub pending: u64,
-    /// Delivered events that wait for an answer.
-    pub unanswered: u64,
-    /// Those of them that were delivered more than once.
-    pub redelivered: u64,
-}
-
-impl ConsumerLag {
-    pub(crate) const fn of(info: &ConsumerInfo) -> Self {
-        Self {
-            pending: info.num_pending,
-            unanswered: info.num_ack_pending,
-            redelivered: info.num_redelivered,
-        }
-    }
-
-    /// All events that are not settled.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.pending + self.unanswered
-    }
 }
 
 /// A consumer as the caller wants it.
@@ -244,7 +216,7 @@ impl Plan {
 }
 
 /// Whether the server kept what it was sent.
-pub(crate) fn check_echo(sent: &Fields, info: &ConsumerInfo) -> Result<()> {
+pub(crate) fn check_echo(sent: &Fields, info: &ConsumerState) -> Result<()> {
     let lost: Vec<&str> = sent
         .iter()
         .filter(|(field, value)| !agrees(field, value, info.config.get(*field)))
@@ -365,7 +337,7 @@ pub(crate) fn narrowed(pattern: &SubjectPattern, prefix: &SubjectPrefix) -> Stri
 }
 
 /// The lowest sequence that a durable was told to start with.
-pub(crate) fn stored_first_sequence(info: &ConsumerInfo) -> u64 {
+pub(crate) fn stored_first_sequence(info: &ConsumerState) -> u64 {
     u64::try_from(number(&info.config, "opt_start_seq")).unwrap_or(0)
 }
 

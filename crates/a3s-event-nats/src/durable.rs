@@ -3,7 +3,7 @@
 use a3s_event_core::{EventError, Result};
 
 use crate::{
-    api::{Action, Api, ConsumerInfo, no_stream},
+    api::{Action, Api, ConsumerState, no_stream},
     connection::Connection,
     consumer::{ExistingDurable, Plan, STRICT_SINCE, check_echo},
     error::{ApiError, failed},
@@ -17,7 +17,7 @@ pub(crate) async fn open(
     name: &str,
     plan: &Plan,
     on_existing: ExistingDurable,
-) -> Result<ConsumerInfo> {
+) -> Result<ConsumerState> {
     let version = on.version();
     let wire_name = names::wire_name(name);
     let config = plan.durable(name, version)?;
@@ -64,8 +64,8 @@ async fn adopt(
     name: &str,
     plan: &Plan,
     on_existing: ExistingDurable,
-    found: ConsumerInfo,
-) -> Result<ConsumerInfo> {
+    found: ConsumerState,
+) -> Result<ConsumerState> {
     let version = on.version();
     let differences = plan.differences(name, version, &found.config);
     if differences.is_empty() {

@@ -64,6 +64,6 @@ mod tls;
 
 pub use client::NatsProviderBuilder;
 pub use config::{NatsConfig, StorageType};
-pub use consumer::{ConsumerLag, ExistingDurable};
+pub use consumer::ExistingDurable;
 pub use provider::NatsProvider;
 pub use stream::{Discard, ExistingStream, Retention};

@@ -4,8 +4,8 @@ use std::{
 };
 
 use a3s_event_core::{
-    Result, async_trait,
-    provider::{Capabilities, EventProvider, ProviderInfo, Subscription},
+    EventError, Result, async_trait,
+    provider::{Capabilities, ConsumerInfo, EventProvider, ProviderInfo, Subscription},
     subject::{SubjectPattern, SubjectPrefix, validate_consumer_name},
     types::{Event, PublishOptions, StreamName, SubscribeOptions},
 };
@@ -14,11 +14,11 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::{
-    api::{Api, ConsumerInfo, StreamInfo, no_stream, number},
+    api::{Api, ConsumerState, StreamInfo, no_stream, number},
     client::NatsProviderBuilder,
     config::NatsConfig,
     connection::Connection,
-    consumer::{ConsumerLag, ExistingDurable, Plan, STRICT_SINCE, narrowed, stored_first_sequence},
+    consumer::{ExistingDurable, Plan, STRICT_SINCE, narrowed, stored_first_sequence},
     durable,
     error::{ApiError, NATS, failed},
     history, names,
@@ -130,28 +130,6 @@ impl NatsProvider {
             }),
         }
     }
-
-    /// Says how far behind the durable `consumer_name` is. One request,
-    /// whatever is stored.
-    ///
-    /// # Errors
-    ///
-    /// [`EventError::NotFound`](a3s_event_core::EventError::NotFound) when there
-    /// is no such consumer.
-    pub async fn consumer_lag(&self, consumer_name: &str) -> Result<ConsumerLag> {
-        let shared = &self.shared;
-        shared.connection.check_open()?;
-        validate_consumer_name(consumer_name)?;
-        let name = names::wire_name(consumer_name);
-        match shared.api.consumer_info(&shared.connection, &name).await? {
-            Ok(info) => Ok(ConsumerLag::of(&info)),
-            Err(error) if error.no_consumer() => Err(a3s_event_core::EventError::not_found(
-                "consumer",
-                consumer_name,
-            )),
-            Err(error) => Err(error.during("read the consumer")),
-        }
-    }
 }
 
 impl Shared {
@@ -219,7 +197,7 @@ impl Shared {
         source: Source,
         plan: Plan,
         link: Link,
-        info: &ConsumerInfo,
+        info: &ConsumerState,
         inbox: (String, Subscriber),
     ) -> Box<dyn Subscription> {
         let first = match source {
@@ -342,6 +320,20 @@ impl EventProvider for NatsProvider {
             .with_messages(state.messages)
             .with_bytes(state.bytes)
             .with_consumers(state.consumer_count))
+    }
+
+    async fn consumer_info(&self, consumer_name: &str) -> Result<ConsumerInfo> {
+        let shared = &self.shared;
+        shared.connection.check_open()?;
+        validate_consumer_name(consumer_name)?;
+        let name = names::wire_name(consumer_name);
+        match shared.api.consumer_info(&shared.connection, &name).await? {
+            Ok(state) => Ok(ConsumerInfo::new(state.num_pending, state.num_ack_pending)),
+            Err(error) if error.no_consumer() => {
+                Err(EventError::not_found("consumer", consumer_name))
+            }
+            Err(error) => Err(error.during("read the consumer")),
+        }
     }
 
     async fn health(&self) -> Result<bool> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use a3s_event_core::{Result, types::DeliverPolicy};
 
 use crate::{
-    api::{Action, ConsumerInfo},
+    api::{Action, ConsumerState},
     connection::Connection,
     consumer::{Plan, STRICT_SINCE, check_echo},
     durable::refused,
@@ -92,7 +92,7 @@ pub(crate) async fn create_ephemeral(
     plan: &Plan,
     resume: Option<u64>,
     ledger: Option<Arc<Ledger>>,
-) -> Result<(Link, ConsumerInfo)> {
+) -> Result<(Link, ConsumerState)> {
     let Shared {
         connection, api, ..
     } = provider;

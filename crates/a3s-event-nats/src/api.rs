@@ -49,6 +49,8 @@ pub(crate) struct StreamState {
 pub(crate) struct ConsumerState {
     pub(crate) config: Fields,
     #[serde(default)]
+    pub(crate) created: String,
+    #[serde(default)]
     pub(crate) delivered: Position,
     #[serde(default)]
     pub(crate) num_pending: u64,

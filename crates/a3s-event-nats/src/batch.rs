@@ -21,12 +21,15 @@ const WINDOW: usize = 256;
 
 impl Shared {
     /// Publishes in order. Everything that needs no server is checked for all
-    /// events before the first is sent.
+    /// events before the first is sent, so that such a failure stores nothing.
     pub(crate) async fn publish_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
         self.connection.check_open()?;
         let mut outgoing = VecDeque::with_capacity(events.len());
         for event in events {
-            outgoing.push_back(self.outgoing(event, &PublishOptions::default())?);
+            match self.outgoing(event, &PublishOptions::default()) {
+                Ok(next) => outgoing.push_back(next),
+                Err(error) => return Err(EventError::partial_batch(Vec::new(), error)),
+            }
         }
         if events.is_empty() {
             return Ok(Vec::new());

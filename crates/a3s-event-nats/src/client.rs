@@ -11,6 +11,7 @@ use crate::{
     connection::Connection,
     consumer::ExistingDurable,
     provider::{NatsProvider, Settings},
+    publish::seconds_bounded,
     stream::{self, Discard, ExistingStream, Retention, StreamOptions},
     tls::TlsOptions,
 };
@@ -194,7 +195,7 @@ impl NatsProviderBuilder {
             .connect(&addresses.servers[..])
             .await
             .map_err(|error| EventError::connection(addresses.shown.clone(), error))?;
-        let timeout = Duration::from_secs(self.config.request_timeout_secs);
+        let timeout = seconds_bounded(self.config.request_timeout_secs);
         let connection = Connection::owned(client, changes, addresses.shown, timeout);
         self.open(connection, prefix).await
     }
@@ -231,7 +232,7 @@ impl NatsProviderBuilder {
         let prefix = SubjectPrefix::parse(&config.subject_prefix)?;
         let info = client.server_info();
         let server = format!("{}:{}", info.host, info.port);
-        let timeout = Duration::from_secs(config.request_timeout_secs);
+        let timeout = seconds_bounded(config.request_timeout_secs);
         let connection = Connection::foreign(client, server, timeout);
         self.open(connection, prefix).await
     }
@@ -273,8 +274,8 @@ impl NatsProviderBuilder {
             .map_err(|error| crate::error::failed("set up TLS", error))??;
         let mut options = ConnectOptions::new()
             .name("a3s-event")
-            .connection_timeout(Duration::from_secs(config.connect_timeout_secs))
-            .request_timeout(Some(Duration::from_secs(config.request_timeout_secs)))
+            .connection_timeout(seconds_bounded(config.connect_timeout_secs))
+            .request_timeout(Some(seconds_bounded(config.request_timeout_secs)))
             .ping_interval(PING_INTERVAL)
             .reconnect_delay_callback(pause_before)
             .tls_client_config(tls)

@@ -189,20 +189,39 @@ impl Connection {
     }
 
     /// Sends without waiting for room. `None` when there is none.
-    pub(crate) fn try_send(&self, subject: &Subject, payload: Bytes) -> Option<Result<()>> {
-        self.client
-            .publish(subject.clone(), payload)
-            .now_or_never()
-            .map(|sent| sent.map_err(|error| failed("send", error)))
+    pub(crate) fn try_send(
+        &self,
+        subject: &Subject,
+        reply: Option<Subject>,
+        payload: Bytes,
+    ) -> Option<Result<()>> {
+        self.write(subject.clone(), reply, payload).now_or_never()
     }
 
     /// Sends, waiting for room within the request limit.
-    pub(crate) async fn send(&self, subject: Subject, payload: Bytes) -> Result<()> {
-        let sent = self.client.publish(subject, payload);
+    pub(crate) async fn send(
+        &self,
+        subject: Subject,
+        reply: Option<Subject>,
+        payload: Bytes,
+    ) -> Result<()> {
+        let sent = self.write(subject, reply, payload);
         match time::timeout(self.request_timeout, sent).await {
-            Ok(sent) => sent.map_err(|error| failed("send", error)),
+            Ok(sent) => sent,
             Err(_) => Err(self.timed_out("send", self.request_timeout)),
         }
+    }
+
+    async fn write(&self, subject: Subject, reply: Option<Subject>, payload: Bytes) -> Result<()> {
+        let sent = match reply {
+            Some(reply) => {
+                self.client
+                    .publish_with_reply(subject, reply, payload)
+                    .await
+            }
+            None => self.client.publish(subject, payload).await,
+        };
+        sent.map_err(|error| failed("send", error))
     }
 
     /// Ends a connection of our own: everything is written, then it is closed.

@@ -1,6 +1,10 @@
 use std::{
+    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use a3s_event_core::{
@@ -25,7 +29,7 @@ use crate::{
     pull::Requests,
     reader::{Gaps, Reader, Source},
     recover::create_ephemeral,
-    settle::Link,
+    settle::{Link, Refusals},
     subscription::{NatsSubscription, SharedReader, WeakReader},
 };
 
@@ -76,6 +80,9 @@ pub(crate) struct Shared {
     /// Whether the stream holds nothing but our events.
     ours_alone: bool,
     readers: Mutex<Vec<WeakReader>>,
+    /// The durables that were opened, by name: when each was created, and
+    /// whether it is gone.
+    durables: Mutex<HashMap<String, (String, Arc<AtomicBool>)>>,
 }
 
 /// What the builder says about the provider itself.
@@ -126,7 +133,8 @@ impl NatsProvider {
                 direct: stream.config.get("allow_direct") == Some(&Value::Bool(true)),
                 settings,
                 ours_alone,
-                readers: Mutex::new(Vec::new()),
+                readers: Mutex::default(),
+                durables: Mutex::default(),
             }),
         }
     }
@@ -140,7 +148,7 @@ impl Shared {
     ) -> Result<Box<dyn Subscription>> {
         let plan = self.plan(filter_subject, options)?;
         let inbox = self.inbox().await?;
-        let (link, info) = create_ephemeral(self, &plan, None, None).await?;
+        let (link, info) = create_ephemeral(self, &plan, None, None, &inbox.0).await?;
         Ok(self.subscription(Source::Ephemeral, plan, link, &info, inbox))
     }
 
@@ -169,9 +177,26 @@ impl Shared {
             steps: plan.steps(),
             reads_reasons: self.connection.version() >= STRICT_SINCE,
             ledger: None,
+            refusals: (plan.prefetch == 0).then(|| Refusals::new(&inbox.0)),
+            gone: self.incarnation(consumer_name, &info.created),
         };
         let source = Source::Durable(consumer_name.to_owned());
         Ok(self.subscription(source, plan, link, &info, inbox))
+    }
+
+    /// The mark of the durable `name` that was created at `created`. An earlier
+    /// one of the name is gone.
+    fn incarnation(&self, name: &str, created: &str) -> Arc<AtomicBool> {
+        let mut durables = self.durables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, gone)) = durables.get(name) {
+            if known == created {
+                return Arc::clone(gone);
+            }
+            gone.store(true, Ordering::Release);
+        }
+        let gone = Arc::new(AtomicBool::new(false));
+        durables.insert(name.to_owned(), (created.to_owned(), Arc::clone(&gone)));
+        gone
     }
 
     fn plan(&self, filter_subject: &str, options: &SubscribeOptions) -> Result<Plan> {
@@ -310,7 +335,18 @@ impl EventProvider for NatsProvider {
         shared.connection.check_open()?;
         validate_consumer_name(consumer_name)?;
         let name = names::wire_name(consumer_name);
-        shared.api.delete_consumer(&shared.connection, &name).await
+        shared
+            .api
+            .delete_consumer(&shared.connection, &name)
+            .await?;
+        let mut durables = shared
+            .durables
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, gone)) = durables.remove(consumer_name) {
+            gone.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     async fn info(&self) -> Result<ProviderInfo> {
@@ -374,7 +410,7 @@ impl EventProvider for NatsProvider {
             std::mem::take(&mut *readers)
         };
         let closing = readers.iter().filter_map(WeakReader::upgrade);
-        let closed = join_all(closing.map(SharedReader::close)).await;
+        let closed = join_all(closing.map(|reader| reader.close(None))).await;
         shared.connection.end().await;
         closed.into_iter().collect()
     }

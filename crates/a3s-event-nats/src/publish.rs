@@ -44,7 +44,7 @@ impl Shared {
         options.validate()?;
         let outgoing = self.outgoing(event, options)?;
         let limit = match options.timeout_secs {
-            Some(seconds) => Duration::from_secs(seconds),
+            Some(seconds) => seconds_bounded(seconds),
             None => self.connection.request_timeout,
         };
         let Outgoing {
@@ -135,9 +135,21 @@ impl Shared {
     }
 }
 
+/// A limit in seconds, no longer than a year, so that no sum of times overflows.
+pub(crate) fn seconds_bounded(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.min(365 * 24 * 3600))
+}
+
 fn headers(event: &Event, options: &PublishOptions) -> Result<Option<HeaderMap>> {
     let mut headers = HeaderMap::new();
     if let Some(msg_id) = &options.msg_id {
+        // The server cuts white space off, so that two ids would meet.
+        if msg_id.trim() != msg_id {
+            return Err(EventError::invalid_option(
+                "msg_id",
+                "must not begin or end with white space",
+            ));
+        }
         let value: HeaderValue = msg_id
             .parse()
             .map_err(|_| EventError::invalid_option("msg_id", "must not hold a line break"))?;

@@ -46,6 +46,10 @@ impl Requests {
         format!("{inbox}.*")
     }
 
+    pub(crate) fn inbox(&self) -> &str {
+        &self.inbox
+    }
+
     pub(crate) const fn outstanding(&self) -> usize {
         self.outstanding
     }

@@ -30,6 +30,9 @@ use crate::{
 /// How often a lost connection is looked at, should no event report its return.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How long a request waits for the confirmation of a refusal.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(1);
+
 /// First pause after the server could not be asked; doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -90,6 +93,7 @@ enum End {
 enum Purpose {
     Silence,
     Pause,
+    Refusal,
     Connection,
 }
 
@@ -213,6 +217,9 @@ impl Reader {
             self.generation = generation;
             self.requests.reset();
             self.stale = self.buffer.len();
+            if let Some(refusals) = &self.link.refusals {
+                refusals.give_up();
+            }
             self.timer = None;
             self.pausing = false;
             self.failures = 0;
@@ -248,6 +255,12 @@ impl Reader {
 
     fn receive(&mut self, message: Message) {
         self.heard = true;
+        if let Some(refusals) = &self.link.refusals
+            && message.subject == refusals.reply
+        {
+            refusals.confirm();
+            return;
+        }
         if message.status.is_some() {
             match self.requests.status(&message) {
                 Status::Alive | Status::Ended => {}
@@ -321,7 +334,7 @@ impl Reader {
                 Poll::Pending => return false,
             }
         }
-        if self.recovery.is_some() || self.pausing || self.inbox.is_none() {
+        if self.recovery.is_some() || self.pausing || self.is_refusing() || self.inbox.is_none() {
             return false;
         }
         let most = self.plan.prefetch.max(1);
@@ -348,11 +361,19 @@ impl Reader {
         true
     }
 
+    /// Whether a refusal is on its way that the next request must not overtake.
+    fn is_refusing(&self) -> bool {
+        let refusals = self.link.refusals.as_ref();
+        refusals.is_some_and(|refusals| !refusals.are_confirmed())
+    }
+
     fn poll_timer(&mut self, cx: &mut Context<'_>, up: bool) -> Poll<()> {
         let (purpose, after) = if !up {
             (Purpose::Connection, LOOK)
         } else if self.pausing {
             (Purpose::Pause, pause_after(self.failures))
+        } else if self.recovery.is_none() && self.is_refusing() {
+            (Purpose::Refusal, LONGEST_REFUSAL)
         } else if self.recovery.is_none() && self.requests.outstanding() > 0 {
             (Purpose::Silence, SILENCE)
         } else {
@@ -370,6 +391,11 @@ impl Reader {
         match purpose {
             Purpose::Connection => {}
             Purpose::Pause => self.pausing = false,
+            Purpose::Refusal => {
+                if let Some(refusals) = &self.link.refusals {
+                    refusals.give_up();
+                }
+            }
             Purpose::Silence if self.heard => {}
             Purpose::Silence => {
                 tracing::debug!(consumer = %self.link.consumer, "no heartbeat: asking the server");
@@ -395,6 +421,7 @@ impl Reader {
                 Arc::clone(&self.plan),
                 Arc::clone(&self.link),
                 self.gaps.position,
+                self.requests.inbox().to_owned(),
             )));
         }
     }
@@ -432,21 +459,26 @@ impl Reader {
         for waiting in &self.buffer {
             let connection = &self.provider.connection;
             // Without room the rest waits for the next round.
-            if connection.try_send(&waiting.reply, IN_PROGRESS).is_none() {
+            if connection
+                .try_send(&waiting.reply, None, IN_PROGRESS)
+                .is_none()
+            {
                 return;
             }
         }
     }
 
-    /// Ends the subscription and hands out what has to be given back.
-    pub(crate) fn end(&mut self) -> Option<(Subscriber, VecDeque<Buffered>)> {
+    /// Ends the subscription and hands out what has to be given back, with the
+    /// number of events that may still arrive.
+    pub(crate) fn end(&mut self) -> Option<(Subscriber, VecDeque<Buffered>, usize)> {
         if !matches!(self.end, Some(End::Gone { .. })) {
             self.end = Some(End::Closed);
         }
         self.recovery = None;
         self.asking = None;
         let inbox = self.inbox.take()?;
-        Some((inbox, std::mem::take(&mut self.buffer)))
+        let outstanding = self.requests.outstanding();
+        Some((inbox, std::mem::take(&mut self.buffer), outstanding))
     }
 
     /// Whether the consumer is gone, so that nothing can be given back to it.

@@ -1,6 +1,6 @@
 //! What became of a consumer that went silent.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use a3s_event_core::{Result, types::DeliverPolicy};
 
@@ -12,7 +12,7 @@ use crate::{
     error::ApiError,
     provider::Shared,
     reader::Source,
-    settle::{Ledger, Link},
+    settle::{Ledger, Link, Refusals},
 };
 
 /// What was found out.
@@ -33,6 +33,7 @@ pub(crate) async fn recover(
     plan: Arc<Plan>,
     link: Arc<Link>,
     position: u64,
+    inbox: String,
 ) -> Recovered {
     let Shared {
         connection, api, ..
@@ -44,6 +45,7 @@ pub(crate) async fn recover(
         Ok(Err(_)) | Err(_) => return Recovered::Later,
     }
     if let Source::Durable(name) = source {
+        link.gone.store(true, Ordering::Release);
         return Recovered::Gone {
             what: "consumer",
             name,
@@ -70,7 +72,7 @@ pub(crate) async fn recover(
         DeliverPolicy::LastPerSubject => resume,
         _ => resume.or(Some(position + 1)),
     };
-    match create_ephemeral(&provider, &plan, resume, link.ledger.clone()).await {
+    match create_ephemeral(&provider, &plan, resume, link.ledger.clone(), &inbox).await {
         Ok((link, _)) => Recovered::Anew(link),
         Err(error) => {
             tracing::warn!(%error, "a vanished consumer could not be made anew yet");
@@ -92,6 +94,7 @@ pub(crate) async fn create_ephemeral(
     plan: &Plan,
     resume: Option<u64>,
     ledger: Option<Arc<Ledger>>,
+    inbox: &str,
 ) -> Result<(Link, ConsumerState)> {
     let Shared {
         connection, api, ..
@@ -111,6 +114,8 @@ pub(crate) async fn create_ephemeral(
         steps: plan.steps(),
         reads_reasons: version >= STRICT_SINCE,
         ledger: Some(ledger.unwrap_or_default()),
+        refusals: (plan.prefetch == 0).then(|| Refusals::new(inbox)),
+        gone: Arc::default(),
     };
     Ok((link, info))
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,6 +45,11 @@ pub(crate) struct Link {
     pub(crate) reads_reasons: bool,
     /// What is unanswered, for a consumer that may have to be made anew.
     pub(crate) ledger: Option<Arc<Ledger>>,
+    /// For a subscription that does not read ahead: the refusals on their way.
+    pub(crate) refusals: Option<Refusals>,
+    /// Set when the consumer is gone: its name may belong to another one, which
+    /// must not hear the answers.
+    pub(crate) gone: Arc<AtomicBool>,
 }
 
 /// The delivered and unanswered sequences of an ephemeral subscription.
@@ -89,6 +97,45 @@ impl Ledger {
     }
 }
 
+/// The refusals that the server has not confirmed.
+///
+/// A server reads answers and requests apart: a request right behind a refusal
+/// may be served first, with a new event before the refused one. A
+/// subscription that does not read ahead waits for the confirmation instead.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    /// Where confirmations go.
+    pub(crate) reply: Subject,
+    pub(crate) unconfirmed: AtomicUsize,
+}
+
+impl Refusals {
+    /// The last token of the subject of confirmations.
+    pub(crate) const TOKEN: &str = "refused";
+
+    pub(crate) fn new(inbox: &str) -> Self {
+        Self {
+            reply: format!("{inbox}.{}", Self::TOKEN).into(),
+            unconfirmed: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn confirm(&self) {
+        // Late confirmations of refusals that were given up do not count below zero.
+        let _ = self
+            .unconfirmed
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+    }
+
+    pub(crate) fn are_confirmed(&self) -> bool {
+        self.unconfirmed.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.unconfirmed.store(0, Ordering::Release);
+    }
+}
+
 /// One delivery that waits for its answer.
 pub(crate) struct Unanswered {
     pub(crate) link: Arc<Link>,
@@ -107,6 +154,9 @@ impl Settle for Unanswered {
         if !connection.is_up() {
             return Settled::Now(Err(connection.unreachable(Unreachable::Down)));
         }
+        if self.link.gone.load(Ordering::Acquire) {
+            return Settled::Now(Ok(()));
+        }
         let settles = matches!(answer, Answer::Ack | Answer::Term(_));
         let payload = match answer {
             Answer::AckConfirmed => return Settled::Later(self.confirmed()),
@@ -119,7 +169,14 @@ impl Settle for Unanswered {
                 return Settled::Now(Err(EventError::unsupported("nats", format!("{other:?}"))));
             }
         };
-        match connection.try_send(&self.reply, payload.clone()) {
+        let refusals = match &self.link.refusals {
+            Some(refusals) if payload == NAK => {
+                refusals.unconfirmed.fetch_add(1, Ordering::AcqRel);
+                Some(refusals.reply.clone())
+            }
+            _ => None,
+        };
+        match connection.try_send(&self.reply, refusals.clone(), payload.clone()) {
             Some(sent) => {
                 if settles && sent.is_ok() {
                     self.link.settled(self.sequence);
@@ -130,7 +187,7 @@ impl Settle for Unanswered {
                 let (link, reply, sequence) =
                     (Arc::clone(&self.link), self.reply.clone(), self.sequence);
                 Settled::Later(Box::pin(async move {
-                    link.connection.send(reply, payload).await?;
+                    link.connection.send(reply, refusals, payload).await?;
                     if settles {
                         link.settled(sequence);
                     }
@@ -176,12 +233,21 @@ impl Link {
     /// Acknowledges without anybody having seen it. If it is not sent, the
     /// event comes again and is acknowledged then.
     pub(crate) fn acknowledge_unseen(&self, reply: &Subject) {
-        let _ = self.connection.try_send(reply, ACK);
+        let _ = self.connection.try_send(reply, None, ACK);
     }
 
-    /// Gives a delivery back.
-    pub(crate) async fn give_back(&self, reply: Subject) -> Result<()> {
-        self.connection.send(reply, NAK).await
+    /// Gives deliveries back, and returns once the server has taken note of all.
+    pub(crate) async fn give_back(&self, mut replies: Vec<Subject>) -> Result<()> {
+        let Some(last) = replies.pop() else {
+            return Ok(());
+        };
+        for reply in replies {
+            self.connection.send(reply, None, NAK).await?;
+        }
+        // Answers are read in order: the last one is confirmed after all others.
+        let limit = self.connection.request_timeout;
+        let confirmed = self.connection.request("give back", last, None, NAK, limit);
+        confirmed.await.map(drop)
     }
 
     async fn is_gone(&self) -> Result<bool> {

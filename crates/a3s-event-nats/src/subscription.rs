@@ -16,7 +16,7 @@ use a3s_event_core::{
     },
     types::{ReceivedEvent, StreamName},
 };
-use async_nats::Subscriber;
+use async_nats::{Message, Subscriber};
 use futures_util::{FutureExt, StreamExt, task::noop_waker};
 use tokio::{
     task::AbortHandle,
@@ -57,23 +57,28 @@ impl SharedReader {
 
     /// Ends the subscription and gives back what nobody saw. Does nothing the
     /// second time.
-    pub(crate) async fn close(self) -> Result<()> {
-        let (inbox, buffer, parts) = {
+    pub(crate) async fn close(self, last: Option<DeliveryHandle>) -> Result<()> {
+        let (rest, provider, source, link, cap) = {
             let mut reader = self.lock();
-            let Some((inbox, buffer)) = reader.end() else {
+            let Some((inbox, unseen, outstanding)) = reader.end() else {
                 return Ok(());
             };
-            let parts = (!reader.is_gone()).then(|| {
-                (
-                    Arc::clone(&reader.provider),
-                    reader.source.clone(),
-                    Arc::clone(&reader.link),
-                )
-            });
-            (inbox, buffer, parts)
-        };
-        let Some((provider, source, link)) = parts else {
-            return Ok(());
+            if reader.is_gone() {
+                return Ok(());
+            }
+            let rest = Rest {
+                inbox,
+                unseen,
+                outstanding,
+            };
+            let cap = reader.plan.options.delivery_cap();
+            (
+                rest,
+                Arc::clone(&reader.provider),
+                reader.source.clone(),
+                Arc::clone(&reader.link),
+                cap,
+            )
         };
         if !provider.connection.is_up() {
             // Nothing can be given back; it comes again after the ack wait.
@@ -82,45 +87,101 @@ impl SharedReader {
         match source {
             // With the consumer goes everything that it delivered.
             Source::Ephemeral => {
-                drop(inbox);
+                drop(rest);
                 provider
                     .api
                     .delete_consumer(&provider.connection, &link.consumer)
                     .await
             }
-            Source::Durable(_) => give_back(&link, inbox, buffer).await,
+            Source::Durable(_) => rest.give_back(&link, cap, last).await,
         }
     }
 }
 
-/// Stops the interest, reads what is on its way, and refuses all of it.
-async fn give_back(
-    link: &Link,
-    mut inbox: Subscriber,
-    mut unseen: VecDeque<Buffered>,
-) -> Result<()> {
-    let limit = link.connection.request_timeout;
-    // A drain that fails or does not end leaves events to the ack wait.
-    if inbox.drain().await.is_ok() {
-        let _ = time::timeout(limit, async {
-            while let Some(message) = inbox.next().await {
-                if message.status.is_none()
-                    && let Some(waiting) = Buffered::of(message)
-                {
-                    unseen.push_back(waiting);
+/// What a subscription leaves behind.
+struct Rest {
+    inbox: Subscriber,
+    unseen: VecDeque<Buffered>,
+    /// Events that were asked for and have not arrived.
+    outstanding: usize,
+}
+
+impl Rest {
+    /// Stops the interest, reads what is on its way, and refuses all of it.
+    /// `last` is what was handed over without an answer.
+    async fn give_back(
+        mut self,
+        link: &Link,
+        cap: Option<u64>,
+        last: Option<DeliveryHandle>,
+    ) -> Result<()> {
+        self.settle_down(link).await?;
+        // A drain that fails or does not end leaves events to the ack wait.
+        if self.inbox.drain().await.is_ok() {
+            let _ = time::timeout(link.connection.request_timeout, async {
+                while let Some(message) = self.inbox.next().await {
+                    self.take(message);
                 }
+            })
+            .await;
+        }
+        // Asked about a consumer, the server drops its requests without interest. Left there, one
+        // of them would take the first refused event and put it behind all others.
+        self.ask(link).await?;
+        // A delivery that nobody saw was the last permitted one: refusing it brings nothing back.
+        let spent = self
+            .unseen
+            .iter()
+            .map(|waiting| waiting.delivered)
+            .find(|delivered| cap.is_some_and(|cap| delivered.times >= cap));
+        if let Some(last) = last {
+            last.answer(Answer::Nak).await?;
+        }
+        let replies = self.unseen.into_iter().map(|waiting| waiting.reply);
+        link.give_back(replies.collect()).await?;
+        match (spent, cap) {
+            (Some(delivered), Some(cap)) => Err(EventError::exhausted(
+                &link.api.stream,
+                delivered.sequence,
+                cap,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until nothing is on its way. The client forgets a drained inbox
+    /// the next time it reads, so that what comes later would be lost until
+    /// the ack wait. Every answer of the server also proves that it has read
+    /// what was sent before.
+    async fn settle_down(&mut self, link: &Link) -> Result<()> {
+        const ROUNDS: usize = 5;
+        for _ in 0..ROUNDS {
+            self.ask(link).await?;
+            let before = self.unseen.len();
+            while let Some(Some(message)) = self.inbox.next().now_or_never() {
+                self.take(message);
             }
-        })
-        .await;
+            if self.outstanding == 0 || self.unseen.len() == before {
+                break;
+            }
+        }
+        Ok(())
     }
-    for waiting in unseen {
-        link.give_back(waiting.reply).await?;
+
+    async fn ask(&self, link: &Link) -> Result<()> {
+        let info = link.api.consumer_info(&link.connection, &link.consumer);
+        // A consumer that is gone takes nothing back, which the refusals will find out.
+        info.await.map(drop)
     }
-    // The server reads in order: after this answer it has read all of the above.
-    link.api
-        .consumer_info(&link.connection, &link.consumer)
-        .await
-        .map(drop)
+
+    fn take(&mut self, message: Message) {
+        if message.status.is_none()
+            && let Some(waiting) = Buffered::of(message)
+        {
+            self.outstanding = self.outstanding.saturating_sub(1);
+            self.unseen.push_back(waiting);
+        }
+    }
 }
 
 /// A subscription of this provider.
@@ -249,14 +310,6 @@ impl NatsSubscription {
             )),
         }
     }
-
-    /// Gives back what `next` handed over last: closing is no acknowledgement.
-    fn give_back_last(&mut self) {
-        if let Some(last) = self.last.take() {
-            // Not sent, it comes again after the ack wait.
-            let _ = last.settle(Answer::Nak).outcome().now_or_never();
-        }
-    }
 }
 
 #[async_trait]
@@ -286,22 +339,26 @@ impl Subscription for NatsSubscription {
         if let Some(settling) = self.settling.take() {
             settling.await?;
         }
-        self.give_back_last();
-        self.reader.clone().close().await
+        self.reader.clone().close(self.last.take()).await
     }
 }
 
 impl Drop for NatsSubscription {
     fn drop(&mut self) {
         self.keeper.abort();
-        self.give_back_last();
         // Giving back needs answers of the server. Without a runtime the
         // events come again after the ack wait.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let reader = self.reader.clone();
+            let (reader, last) = (self.reader.clone(), self.last.take());
             runtime.spawn(async move {
-                if let Err(error) = reader.close().await {
-                    tracing::debug!(%error, "a dropped subscription could not give back its events");
+                match reader.close(last).await {
+                    Ok(()) => {}
+                    Err(error @ EventError::Exhausted { .. }) => {
+                        tracing::error!(%error, "a dropped subscription had not handed over an event");
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "a dropped subscription could not give back its events");
+                    }
                 }
             });
         }

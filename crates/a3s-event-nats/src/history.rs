@@ -59,7 +59,8 @@ impl Source<'_> {
         }
     }
 
-    /// The sequence of the newest match; `None` if there is none.
+    /// The sequence of the newest match, as far as the server knows: up to
+    /// 2.11 it may find none, or an older one, after the newest was deleted.
     async fn newest(&mut self) -> Result<Option<u64>> {
         match self {
             Self::Direct(direct) => direct.newest().await,
@@ -85,25 +86,23 @@ pub(crate) async fn newest(shared: &Shared, filter: &str, limit: usize) -> Resul
     } else {
         Source::Probe(Probe::open(shared, filter))
     };
-    let events = collect(&mut source, limit).await;
+    let events = collect(shared, &mut source, limit).await;
     let ended = source.end().await;
     let events = events?;
     ended?;
     Ok(events)
 }
 
-async fn collect(source: &mut Source<'_>, limit: usize) -> Result<Vec<Event>> {
+async fn collect(shared: &Shared, source: &mut Source<'_>, limit: usize) -> Result<Vec<Event>> {
     let mut skipped = 0;
     for _ in 0..ROUNDS {
-        let Some(newest) = source.newest().await? else {
-            return Ok(Vec::new());
-        };
+        // What is published from now on need not be in the answer, so that reading ends.
+        let end = shared.stream_info().await?.state.last_seq;
         let wanted = limit.saturating_add(skipped);
-        let (page, oldest_read) = search(source, wanted, newest).await?;
+        let (page, oldest_read) = search(source, wanted, end).await?;
         let mut tail = Tail::new(limit);
-        let complete = tail.read(source, page, newest).await?;
-        // Enough, or everything there is.
-        if complete && (tail.events.len() == limit || oldest_read) {
+        tail.read(source, page, end).await?;
+        if tail.events.len() == limit || oldest_read {
             return Ok(tail.into_newest_first());
         }
         // Foreign messages do not count, and what a limit removed is gone: look further back.
@@ -117,7 +116,7 @@ async fn collect(source: &mut Source<'_>, limit: usize) -> Result<Vec<Event>> {
 
 /// Finds a place from which on at least `wanted` matches exist, and not many
 /// more. Returns the page read there, and whether it begins at the oldest match.
-async fn search(source: &mut Source<'_>, wanted: usize, newest: u64) -> Result<(Page, bool)> {
+async fn search(source: &mut Source<'_>, wanted: usize, end: u64) -> Result<(Page, bool)> {
     let wanted = wanted as u64;
     // More than wanted by half: the search ends early, and the rest is cheap to read.
     let enough = wanted.saturating_add((wanted / 2).max(16));
@@ -130,10 +129,11 @@ async fn search(source: &mut Source<'_>, wanted: usize, newest: u64) -> Result<(
     if total <= enough {
         return Ok((source.read(first, page).await?, true));
     }
-    // Invariant: more than `enough` matches lie at or behind `low`, fewer than `wanted` at or
-    // behind `high`.
+    // More than `enough` matches lie at or behind `low`, and fewer than `wanted` at or behind
+    // `high`, which the server may be wrong about: then the search ends early and more is read.
+    let newest = source.newest().await?.unwrap_or(end);
     let (mut low, mut low_count) = (first, total);
-    let (mut high, mut high_count) = (newest + 1, 0);
+    let (mut high, mut high_count) = (newest.max(first) + 1, 0);
     let mut step = 0_u32;
     while high - low > 1 {
         step += 1;
@@ -182,18 +182,17 @@ impl Tail {
         }
     }
 
-    /// Reads from `page` on to the match `newest`. `false` when it is gone
-    /// before it was reached and nothing newer came.
-    async fn read(&mut self, source: &mut Source<'_>, mut page: Page, newest: u64) -> Result<bool> {
+    /// Reads from `page` on to the sequence `end`, or as far as matches exist.
+    async fn read(&mut self, source: &mut Source<'_>, mut page: Page, end: u64) -> Result<()> {
         loop {
             let Some(last) = page.messages.last().map(|message| message.sequence) else {
-                return Ok(true);
+                return Ok(());
             };
             for message in page.messages {
                 self.push(&message);
             }
-            if last >= newest || page.pending == 0 {
-                return Ok(true);
+            if last >= end || page.pending == 0 {
+                return Ok(());
             }
             page = source.read(last + 1, PAGE).await?;
         }

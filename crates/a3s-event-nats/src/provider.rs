@@ -266,7 +266,7 @@ impl Shared {
         Ok(narrowed(&pattern, prefix))
     }
 
-    async fn stream_info(&self) -> Result<StreamInfo> {
+    pub(crate) async fn stream_info(&self) -> Result<StreamInfo> {
         match self.api.stream_info(&self.connection).await? {
             Ok(info) => Ok(info),
             Err(error) if error.is(ApiError::STREAM_NOT_FOUND) => Err(no_stream(&self.stream)),

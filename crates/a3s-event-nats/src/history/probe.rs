@@ -19,6 +19,9 @@ const READ: &str = "read the history";
 /// How long a probe outlives a process that ends in the middle.
 const INACTIVITY: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// How long a probe waits for events that it has counted; some may be removed meanwhile.
+const EXPIRES: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Reads through consumers that are made for one read, where the server or the
 /// stream has no batched direct reads: a new consumer says how many matches
 /// follow, and delivers them.
@@ -71,8 +74,13 @@ impl<'a> Probe<'a> {
             pending: info.num_pending,
         };
         if there > 0 {
-            page.messages = self.pull(&name, most.min(there)).await?;
-            page.pending = info.num_pending.saturating_sub(page.messages.len() as u64);
+            let expected = most.min(there);
+            page.messages = self.pull(&name, expected).await?;
+            // Fewer than were counted: the rest is gone.
+            page.pending = match page.messages.len() == expected {
+                true => info.num_pending.saturating_sub(expected as u64),
+                false => 0,
+            };
         }
         Ok(page)
     }
@@ -112,7 +120,8 @@ impl<'a> Probe<'a> {
             .subscribe(inbox.clone())
             .await
             .map_err(|error| failed(READ, error))?;
-        let body = json!({"batch": events, "no_wait": true});
+        // Not `no_wait`: a probe that was just made may find nothing at first.
+        let body = json!({"batch": events, "expires": nanoseconds(EXPIRES)});
         client
             .publish_with_reply(self.shared.api.pull(name), inbox, body.to_string().into())
             .await

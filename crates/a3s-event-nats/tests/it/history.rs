@@ -88,7 +88,12 @@ async fn build(shape: &Shape, provider: &NatsProvider, raw: &Raw, stream: &str) 
         if purged > 0 {
             let body = json!({"seq": purged + 1});
             raw.ask(&format!("STREAM.PURGE.{stream}"), &body).await;
-            stored[..purged].fill(None);
+            // Servers do not agree on the last one that goes.
+            let info = raw
+                .ask(&format!("STREAM.INFO.{stream}"), &Value::Null)
+                .await;
+            let first = info["state"]["first_seq"].as_u64().unwrap() as usize;
+            stored[..first - 1].fill(None);
         }
     }
     stored.into_iter().flatten().collect()

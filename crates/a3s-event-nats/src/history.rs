@@ -137,7 +137,7 @@ async fn search(source: &mut Source<'_>, wanted: usize, end: u64) -> Result<(Pag
     let mut step = 0_u32;
     while high - low > 1 {
         step += 1;
-        let at = if step % 3 == 0 {
+        let at = if step.is_multiple_of(3) {
             low + (high - low) / 2
         } else {
             interpolate((low, low_count), (high, high_count), wanted + wanted / 4)

@@ -35,11 +35,8 @@ async fn history_returns_the_newest_first() {
         provider.history(None, 10).await.unwrap(),
         [new.clone(), old]
     );
-    let filter = new.subject.as_str();
-    assert_eq!(
-        provider.history(Some(filter), 10).await.unwrap(),
-        [new.clone()]
-    );
+    let found = provider.history(Some(&new.subject), 10).await.unwrap();
+    assert_eq!(found, [new]);
 }
 
 #[tokio::test]

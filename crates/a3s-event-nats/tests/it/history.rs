@@ -60,7 +60,13 @@ fn pattern(prefix: &str, number: u8) -> Option<String> {
 }
 
 /// Builds the stream; returns what is stored, oldest first.
-async fn build(shape: &Shape, provider: &NatsProvider, raw: &Raw, stream: &str) -> Vec<Event> {
+async fn build(
+    shape: &Shape,
+    provider: &NatsProvider,
+    raw: &Raw,
+    stream: &str,
+    holes: bool,
+) -> Vec<Event> {
     let mut stored: Vec<Option<Event>> = Vec::new();
     for topic in &shape.topics {
         match topic {
@@ -76,7 +82,7 @@ async fn build(shape: &Shape, provider: &NatsProvider, raw: &Raw, stream: &str) 
             }
         }
     }
-    if !stored.is_empty() {
+    if holes && !stored.is_empty() {
         for index in &shape.deleted {
             let index = index.index(stored.len());
             let body = json!({"seq": index + 1, "no_erase": true});
@@ -112,13 +118,16 @@ fn check_random_streams(cases: u32, direct: bool) {
         max_shrink_iters: 50,
         ..Config::default()
     });
+    // Servers before 2.10 answer wrongly where messages were deleted: they deliver some that they
+    // no longer have by their own word, and do not find others.
+    let holes = server.version() >= a3s_event_nats_server::Version::new(2, 10, 0);
     let outcome = runner.run(&shapes(), |shape| {
         runtime.block_on(async {
             let config = config(server.url());
             let raw = raw(server.url()).await;
             let stream = config.stream_name.clone();
             let provider = open(config, &raw, direct).await;
-            let stored = build(&shape, &provider, &raw, &stream).await;
+            let stored = build(&shape, &provider, &raw, &stream, holes).await;
             for (number, limit) in &shape.queries {
                 let pattern = pattern(provider.subject_prefix(), *number);
                 let matches = |event: &&Event| match pattern.as_deref() {

@@ -1,0 +1,230 @@
+//! The newest events, newest first, at a cost that follows what is asked for.
+//!
+//! JetStream reads forwards only. What it does offer is a count: a read from a
+//! sequence on says how many matches follow. So the sequence from which on just
+//! enough matches exist is searched by interpolation, and read from there.
+
+mod direct;
+mod probe;
+
+use std::collections::VecDeque;
+
+use a3s_event_core::{Result, types::Event};
+
+use crate::{convert, error::failed, provider::Shared};
+use direct::Direct;
+use probe::Probe;
+
+/// Most messages of one read.
+const PAGE: usize = 1000;
+
+/// The first version whose direct reads take a batch.
+const BATCHES_SINCE: (u32, u32) = (2, 11);
+
+/// How often the search starts again when what it found changes under it.
+const ROUNDS: usize = 5;
+
+/// A stored message.
+pub(crate) struct Stored {
+    sequence: u64,
+    payload: bytes::Bytes,
+}
+
+/// What a read from a sequence on gives.
+pub(crate) struct Page {
+    /// The messages from there on, in order.
+    messages: Vec<Stored>,
+    /// How many matches follow behind them.
+    pending: u64,
+}
+
+impl Page {
+    fn count(&self) -> u64 {
+        self.messages.len() as u64 + self.pending
+    }
+}
+
+/// A way to read matches forwards.
+enum Source<'a> {
+    Direct(Direct<'a>),
+    Probe(Probe<'a>),
+}
+
+impl Source<'_> {
+    /// At most `most` matches from `sequence` on, and how many follow.
+    async fn read(&mut self, sequence: u64, most: usize) -> Result<Page> {
+        match self {
+            Self::Direct(direct) => direct.read(sequence, most).await,
+            Self::Probe(probe) => probe.read(sequence, most).await,
+        }
+    }
+
+    /// The sequence of the newest match, as far as the server knows: up to
+    /// 2.11 it may find none, or an older one, after the newest was deleted.
+    async fn newest(&mut self) -> Result<Option<u64>> {
+        match self {
+            Self::Direct(direct) => direct.newest().await,
+            Self::Probe(probe) => probe.newest().await,
+        }
+    }
+
+    async fn end(self) -> Result<()> {
+        match self {
+            Self::Direct(_) => Ok(()),
+            Self::Probe(probe) => probe.end().await,
+        }
+    }
+}
+
+/// The newest `limit` events that match `filter`, newest first.
+pub(crate) async fn newest(shared: &Shared, filter: &str, limit: usize) -> Result<Vec<Event>> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let mut source = if shared.direct && shared.connection.version() >= BATCHES_SINCE {
+        Source::Direct(Direct::open(shared, filter).await?)
+    } else {
+        Source::Probe(Probe::open(shared, filter))
+    };
+    let events = collect(shared, &mut source, limit).await;
+    let ended = source.end().await;
+    let events = events?;
+    ended?;
+    Ok(events)
+}
+
+async fn collect(shared: &Shared, source: &mut Source<'_>, limit: usize) -> Result<Vec<Event>> {
+    let mut skipped = 0;
+    for _ in 0..ROUNDS {
+        // What is published from now on need not be in the answer, so that reading ends.
+        let end = shared.stream_info().await?.state.last_seq;
+        let wanted = limit.saturating_add(skipped);
+        let (page, oldest_read) = search(source, wanted, end).await?;
+        let mut tail = Tail::new(limit);
+        tail.read(source, page, end).await?;
+        if tail.events.len() == limit || oldest_read {
+            return Ok(tail.into_newest_first());
+        }
+        // Foreign messages do not count, and what a limit removed is gone: look further back.
+        skipped = skipped.saturating_mul(2).max(tail.foreign).max(16);
+    }
+    Err(failed(
+        "read the history",
+        "the stream changes faster than it can be read",
+    ))
+}
+
+/// Finds a place from which on at least `wanted` matches exist, and not many
+/// more. Returns the page read there, and whether it begins at the oldest match.
+async fn search(source: &mut Source<'_>, wanted: usize, end: u64) -> Result<(Page, bool)> {
+    let wanted = wanted as u64;
+    // More than wanted by half: the search ends early, and the rest is cheap to read.
+    let enough = wanted.saturating_add((wanted / 2).max(16));
+    let page = usize::try_from(enough).unwrap_or(PAGE).min(PAGE);
+    let oldest = source.read(1, 1).await?;
+    let total = oldest.count();
+    let Some(first) = oldest.messages.first().map(|first| first.sequence) else {
+        return Ok((oldest, true));
+    };
+    if total <= enough {
+        return Ok((source.read(first, page).await?, true));
+    }
+    // More than `enough` matches lie at or behind `low`, and fewer than `wanted` at or behind
+    // `high`, which the server may be wrong about: then the search ends early and more is read.
+    let newest = source.newest().await?.unwrap_or(end);
+    let (mut low, mut low_count) = (first, total);
+    let (mut high, mut high_count) = (newest.max(first) + 1, 0);
+    let mut step = 0_u32;
+    while high - low > 1 {
+        step += 1;
+        let at = if step.is_multiple_of(3) {
+            low + (high - low) / 2
+        } else {
+            interpolate((low, low_count), (high, high_count), wanted + wanted / 4)
+        };
+        let read = source.read(at, page).await?;
+        let count = read.count();
+        if count < wanted {
+            (high, high_count) = (at, count);
+        } else if count > enough {
+            (low, low_count) = (at, count);
+        } else {
+            return Ok((read, false));
+        }
+    }
+    // Neighbors: from the lower one on there is at least enough.
+    Ok((source.read(low, page).await?, low == first))
+}
+
+/// The place between `low` and `high` behind which `target` matches are
+/// expected, strictly between the two.
+fn interpolate(low: (u64, u64), high: (u64, u64), target: u64) -> u64 {
+    let span = (high.0 - low.0) as f64;
+    let matches = low.1.saturating_sub(high.1).max(1) as f64;
+    let behind = target.saturating_sub(high.1) as f64;
+    let back = (span * behind / matches).ceil() as u64;
+    high.0.saturating_sub(back).clamp(low.0 + 1, high.0 - 1)
+}
+
+/// The last events of what is read.
+struct Tail {
+    limit: usize,
+    events: VecDeque<Event>,
+    foreign: usize,
+}
+
+impl Tail {
+    const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            events: VecDeque::new(),
+            foreign: 0,
+        }
+    }
+
+    /// Reads from `page` on to the sequence `end`, or as far as matches exist.
+    async fn read(&mut self, source: &mut Source<'_>, mut page: Page, end: u64) -> Result<()> {
+        loop {
+            let Some(last) = page.messages.last().map(|message| message.sequence) else {
+                return Ok(());
+            };
+            for message in page.messages {
+                self.push(&message);
+            }
+            if last >= end || page.pending == 0 {
+                return Ok(());
+            }
+            page = source.read(last + 1, PAGE).await?;
+        }
+    }
+
+    fn push(&mut self, message: &Stored) {
+        let Ok(event) = convert::event_of(&message.payload) else {
+            self.foreign += 1;
+            return;
+        };
+        if self.events.len() == self.limit {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn into_newest_first(self) -> Vec<Event> {
+        self.events.into_iter().rev().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpolation_stays_between_its_ends() {
+        for target in [0, 1, 50, 1_000_000] {
+            let at = interpolate((1, 1000), (1001, 0), target);
+            assert!((2..=1000).contains(&at), "{at}");
+        }
+        assert_eq!(interpolate((1, 1000), (1001, 0), 100), 901);
+        assert_eq!(interpolate((5, 10), (7, 10), 3), 6);
+    }
+}

@@ -1,0 +1,260 @@
+//! Publishing one event.
+
+use std::time::Duration;
+
+use a3s_event_core::{
+    EventError, Result,
+    types::{Event, PublishOptions},
+};
+use async_nats::{HeaderMap, HeaderValue, Message, Subject, header};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    api::{Answer, answer_of},
+    error::{ApiError, failed},
+    provider::Shared,
+};
+
+pub(crate) const PUBLISH: &str = "publish";
+
+/// Longest `tracestate` that is passed on.
+const LONGEST_TRACE_STATE: usize = 512;
+
+/// An event that passed every check that needs no server.
+pub(crate) struct Outgoing {
+    pub(crate) subject: Subject,
+    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) payload: Bytes,
+}
+
+/// What the server says about a stored event.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) stream: String,
+    pub(crate) seq: u64,
+    #[serde(default)]
+    pub(crate) duplicate: bool,
+}
+
+impl Shared {
+    pub(crate) async fn publish(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
+        self.connection.check_open()?;
+        options.validate()?;
+        let outgoing = self.outgoing(event, options)?;
+        let limit = match options.timeout_secs {
+            Some(seconds) => seconds_bounded(seconds),
+            None => self.connection.request_timeout,
+        };
+        let Outgoing {
+            subject,
+            headers,
+            payload,
+        } = outgoing;
+        let size = payload.len();
+        let answer = self
+            .connection
+            .request(PUBLISH, subject, headers, payload, limit)
+            .await?;
+        match (self.stored(&answer)?, options.expected_sequence) {
+            // Servers before 2.12 look at the id first: a repeat of another event than the one
+            // behind the expected sequence is a conflict all the same.
+            (Ok(stored), Some(expected)) if stored.duplicate && stored.seq != expected + 1 => {
+                Err(self.conflict(expected).await?)
+            }
+            (Ok(stored), _) => Ok(stored.seq),
+            (Err(error), Some(expected)) if error.is(ApiError::WRONG_LAST_SEQUENCE) => {
+                // Servers from 2.12 on look at the sequence first, which makes a repeat a conflict.
+                if let Some(msg_id) = &options.msg_id
+                    && self.holds(expected + 1, msg_id).await?
+                {
+                    return Ok(expected + 1);
+                }
+                match last_sequence_in(&error.description) {
+                    Some(actual) => Err(EventError::conflict(expected, actual)),
+                    None => Err(self.conflict(expected).await?),
+                }
+            }
+            (Err(error), _) => Err(self.refused(error, &event.id, size)),
+        }
+    }
+
+    /// Checks and serializes an event.
+    pub(crate) fn outgoing(&self, event: &Event, options: &PublishOptions) -> Result<Outgoing> {
+        self.settings.prefix.check_subject(&event.subject)?;
+        let mut payload = Vec::with_capacity(event.measure()?);
+        serde_json::to_writer(&mut payload, &**event)?;
+        let headers = headers(event, options)?;
+        let size = payload.len() + headers.as_ref().map_or(0, wire_length);
+        let limit = self.connection.client().max_payload();
+        let limit = limit.min(self.max_message.unwrap_or(usize::MAX));
+        if size > limit {
+            return Err(EventError::too_large(&event.id, size, limit));
+        }
+        Ok(Outgoing {
+            subject: event.subject.as_str().into(),
+            headers,
+            payload: payload.into(),
+        })
+    }
+
+    /// Reads the answer to a publish.
+    pub(crate) fn stored(&self, answer: &Message) -> Result<Answer<Stored>> {
+        let stored: Answer<Stored> = answer_of(PUBLISH, answer)?;
+        match &stored {
+            Ok(stored) if stored.stream != *self.stream => Err(failed(
+                PUBLISH,
+                format!("stream `{}` has stored the event", stored.stream),
+            )),
+            _ => Ok(stored),
+        }
+    }
+
+    /// The error of an event that the server refused.
+    pub(crate) fn refused(&self, error: ApiError, event_id: &str, size: usize) -> EventError {
+        if error.is(ApiError::MESSAGE_TOO_LARGE) {
+            let limit = self.max_message.unwrap_or(0);
+            return EventError::too_large(event_id, size, limit);
+        }
+        error.during(PUBLISH)
+    }
+
+    /// Whether the event `sequence` was published with `msg_id`.
+    async fn holds(&self, sequence: u64, msg_id: &str) -> Result<bool> {
+        let which = json!({"seq": sequence});
+        let message = self.api.message(&self.connection, &which).await?;
+        Ok(message.is_some_and(|m| m.header("Nats-Msg-Id").as_deref() == Some(msg_id)))
+    }
+
+    async fn conflict(&self, expected: u64) -> Result<EventError> {
+        match self.api.stream_info(&self.connection).await? {
+            Ok(info) => Ok(EventError::conflict(expected, info.state.last_seq)),
+            Err(error) => Err(error.during(PUBLISH)),
+        }
+    }
+}
+
+/// A limit in seconds, no longer than a year, so that no sum of times overflows.
+pub(crate) fn seconds_bounded(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.min(365 * 24 * 3600))
+}
+
+fn headers(event: &Event, options: &PublishOptions) -> Result<Option<HeaderMap>> {
+    let mut headers = HeaderMap::new();
+    if let Some(msg_id) = &options.msg_id {
+        // The server cuts white space off, so that two ids would meet.
+        if msg_id.trim() != msg_id {
+            return Err(EventError::invalid_option(
+                "msg_id",
+                "must not begin or end with white space",
+            ));
+        }
+        let value: HeaderValue = msg_id
+            .parse()
+            .map_err(|_| EventError::invalid_option("msg_id", "must not hold a line break"))?;
+        headers.insert(header::NATS_MESSAGE_ID, value);
+    }
+    if let Some(expected) = options.expected_sequence {
+        headers.insert(
+            header::NATS_EXPECTED_LAST_SEQUENCE,
+            HeaderValue::from(expected),
+        );
+    }
+    if let Some(parent) = event.metadata.get("traceparent")
+        && is_trace_parent(parent)
+        && let Ok(value) = parent.parse::<HeaderValue>()
+    {
+        headers.insert("traceparent", value);
+        if let Some(state) = event.metadata.get("tracestate")
+            && state.len() <= LONGEST_TRACE_STATE
+            && !state.chars().any(char::is_control)
+            && let Ok(value) = state.parse::<HeaderValue>()
+        {
+            headers.insert("tracestate", value);
+        }
+    }
+    Ok((!headers.is_empty()).then_some(headers))
+}
+
+/// The size of headers on the wire, as the server counts them.
+fn wire_length(headers: &HeaderMap) -> usize {
+    let around = "NATS/1.0\r\n\r\n".len();
+    headers.iter().fold(around, |length, (name, values)| {
+        let name: &str = name.as_ref();
+        values.iter().fold(length, |length, value| {
+            length + name.len() + value.as_str().len() + ": \r\n".len()
+        })
+    })
+}
+
+/// Whether `value` is a `traceparent` by the W3C: `00-<32>-<16>-<2>` in lower
+/// case hexadecimal digits, ids not zero; a higher version may add a part.
+fn is_trace_parent(value: &str) -> bool {
+    let Some(known) = value.get(..55) else {
+        return false;
+    };
+    let hex = |part: &str| {
+        part.bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let zero = |part: &str| part.bytes().all(|b| b == b'0');
+    let parts: Vec<&str> = known.split('-').collect();
+    let [version, trace, span, flags] = parts[..] else {
+        return false;
+    };
+    let lengths = [version, trace, span, flags].map(str::len) == [2, 32, 16, 2];
+    let rest = &value[55..];
+    lengths
+        && [version, trace, span, flags].into_iter().all(hex)
+        && !zero(trace)
+        && !zero(span)
+        && version != "ff"
+        && (rest.is_empty() || (version != "00" && rest.starts_with('-')))
+        && !rest.chars().any(char::is_control)
+}
+
+/// The number at the end of `wrong last sequence: 7`.
+fn last_sequence_in(description: &str) -> Option<u64> {
+    description.rsplit_once(':')?.1.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_parent_is_passed_on_only_when_it_is_well_formed() {
+        let check = |value: &str, expected: bool| assert_eq!(is_trace_parent(value), expected);
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        check(good, true);
+        check(&good.to_uppercase(), false);
+        check(&good.replace("b7ad6b7169203331", "0000000000000000"), false);
+        check(&format!("{good}-more"), false);
+        check(&format!("01{}-more", &good[2..]), true);
+        check(&format!("01{}-a\r\nb", &good[2..]), false);
+        check(&format!("ff{}", &good[2..]), false);
+        check("00-short", false);
+        check("", false);
+    }
+
+    #[test]
+    fn no_text_of_a_caller_breaks_a_header() {
+        let event = Event::new("events.a.b", "a", "", "", json!(null))
+            .with_metadata("traceparent", "00-x\r\nNats-Rollup: all")
+            .with_metadata("tracestate", "a=b\r\nNats-Rollup: all");
+        assert!(
+            headers(&event, &PublishOptions::default())
+                .unwrap()
+                .is_none()
+        );
+        let options = PublishOptions::default().with_msg_id("a\r\nb");
+        assert!(headers(&event, &options).is_err());
+    }
+
+    #[test]
+    fn the_actual_sequence_is_read_from_the_refusal() {
+        assert_eq!(last_sequence_in("wrong last sequence: 42"), Some(42));
+        assert_eq!(last_sequence_in("wrong last sequence"), None);
+    }
+}

@@ -1,0 +1,308 @@
+//! Answers to deliveries.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use a3s_event_core::{
+    BoxFuture, EventError, Result,
+    provider::{Answer, Settle, Settled},
+};
+use async_nats::Subject;
+use bytes::Bytes;
+
+use crate::{
+    api::Api,
+    connection::Connection,
+    error::{ApiError, Unreachable},
+    stream::nanoseconds,
+};
+
+const ACK: Bytes = Bytes::from_static(b"+ACK");
+const NAK: Bytes = Bytes::from_static(b"-NAK");
+const TERM: Bytes = Bytes::from_static(b"+TERM");
+pub(crate) const IN_PROGRESS: Bytes = Bytes::from_static(b"+WPI");
+
+/// Longest reason of a termination in bytes: it ends up in an advisory.
+const LONGEST_REASON: usize = 1024;
+
+/// What the deliveries of one consumer share.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) api: Arc<Api>,
+    /// The consumer on the wire.
+    pub(crate) consumer: String,
+    /// The backoff that the consumer has.
+    pub(crate) steps: Vec<Duration>,
+    /// Whether the server reads a reason behind `+TERM`; 2.9 ignores the whole
+    /// answer then.
+    pub(crate) reads_reasons: bool,
+    /// What is unanswered, for a consumer that may have to be made anew.
+    pub(crate) ledger: Option<Arc<Ledger>>,
+    /// For a subscription that does not read ahead: the refusals on their way.
+    pub(crate) refusals: Option<Refusals>,
+    /// Set when the consumer is gone: its name may belong to another one, which
+    /// must not hear the answers.
+    pub(crate) gone: Arc<AtomicBool>,
+}
+
+/// The delivered and unanswered sequences of an ephemeral subscription.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    unanswered: HashSet<u64>,
+    highest: u64,
+}
+
+impl Ledger {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a delivery.
+    pub(crate) fn deliver(&self, sequence: u64) {
+        let mut entries = self.entries();
+        if sequence > entries.highest {
+            entries.highest = sequence;
+            entries.unanswered.insert(sequence);
+        }
+    }
+
+    /// Whether a delivered sequence was answered.
+    pub(crate) fn is_answered(&self, sequence: u64) -> bool {
+        !self.entries().unanswered.contains(&sequence)
+    }
+
+    /// The sequence to go on from: the lowest that is unanswered, or the one
+    /// behind the highest. `None` before the first delivery.
+    pub(crate) fn resume(&self) -> Option<u64> {
+        let entries = self.entries();
+        match entries.unanswered.iter().min() {
+            Some(&lowest) => Some(lowest),
+            None if entries.highest > 0 => Some(entries.highest + 1),
+            None => None,
+        }
+    }
+
+    fn answer(&self, sequence: u64) {
+        self.entries().unanswered.remove(&sequence);
+    }
+}
+
+/// The refusals that the server has not confirmed.
+///
+/// A server reads answers and requests apart: a request right behind a refusal
+/// may be served first, with a new event before the refused one. A
+/// subscription that does not read ahead waits for the confirmation instead.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    /// Where confirmations go.
+    pub(crate) reply: Subject,
+    pub(crate) unconfirmed: AtomicUsize,
+}
+
+impl Refusals {
+    /// The last token of the subject of confirmations.
+    pub(crate) const TOKEN: &str = "refused";
+
+    pub(crate) fn new(inbox: &str) -> Self {
+        Self {
+            reply: format!("{inbox}.{}", Self::TOKEN).into(),
+            unconfirmed: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn confirm(&self) {
+        // Late confirmations of refusals that were given up do not count below zero.
+        let _ = self
+            .unconfirmed
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+    }
+
+    pub(crate) fn are_confirmed(&self) -> bool {
+        self.unconfirmed.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.unconfirmed.store(0, Ordering::Release);
+    }
+}
+
+/// One delivery that waits for its answer.
+pub(crate) struct Unanswered {
+    pub(crate) link: Arc<Link>,
+    /// Where the answer goes.
+    pub(crate) reply: Subject,
+    pub(crate) sequence: u64,
+    pub(crate) times: u64,
+}
+
+impl Settle for Unanswered {
+    fn settle(&self, _: u64, answer: Answer) -> Settled {
+        let connection = &self.link.connection;
+        if let Err(closed) = connection.check_open() {
+            return Settled::Now(Err(closed));
+        }
+        if !connection.is_up() {
+            return Settled::Now(Err(connection.unreachable(Unreachable::Down)));
+        }
+        if self.link.gone.load(Ordering::Acquire) {
+            return Settled::Now(Ok(()));
+        }
+        let settles = matches!(answer, Answer::Ack | Answer::Term(_));
+        let payload = match answer {
+            Answer::AckConfirmed => return Settled::Later(self.confirmed()),
+            Answer::Ack => ACK,
+            Answer::Nak => NAK,
+            Answer::NakAfter(delay) => self.link.delayed_nak(delay, self.times),
+            Answer::Term(reason) => self.link.termination(&reason),
+            Answer::InProgress => IN_PROGRESS,
+            other => {
+                return Settled::Now(Err(EventError::unsupported("nats", format!("{other:?}"))));
+            }
+        };
+        let refusals = match &self.link.refusals {
+            Some(refusals) if payload == NAK => {
+                refusals.unconfirmed.fetch_add(1, Ordering::AcqRel);
+                Some(refusals.reply.clone())
+            }
+            _ => None,
+        };
+        match connection.try_send(&self.reply, refusals.clone(), payload.clone()) {
+            Some(sent) => {
+                if settles && sent.is_ok() {
+                    self.link.settled(self.sequence);
+                }
+                Settled::Now(sent)
+            }
+            None => {
+                let (link, reply, sequence) =
+                    (Arc::clone(&self.link), self.reply.clone(), self.sequence);
+                Settled::Later(Box::pin(async move {
+                    link.connection.send(reply, refusals, payload).await?;
+                    if settles {
+                        link.settled(sequence);
+                    }
+                    Ok(())
+                }))
+            }
+        }
+    }
+}
+
+impl Unanswered {
+    fn confirmed(&self) -> BoxFuture<'static, Result<()>> {
+        let (link, reply, sequence) = (Arc::clone(&self.link), self.reply.clone(), self.sequence);
+        Box::pin(async move {
+            let limit = link.connection.request_timeout;
+            let answered = link
+                .connection
+                .request("acknowledge", reply, None, ACK, limit)
+                .await;
+            match answered {
+                Ok(_) => {}
+                // Nobody listens: the consumer is gone, or its server is.
+                Err(error @ EventError::Connection { .. }) => {
+                    if !link.is_gone().await? {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            link.settled(sequence);
+            Ok(())
+        })
+    }
+}
+
+impl Link {
+    fn settled(&self, sequence: u64) {
+        if let Some(ledger) = &self.ledger {
+            ledger.answer(sequence);
+        }
+    }
+
+    /// Acknowledges without anybody having seen it. If it is not sent, the
+    /// event comes again and is acknowledged then.
+    pub(crate) fn acknowledge_unseen(&self, reply: &Subject) {
+        let _ = self.connection.try_send(reply, None, ACK);
+    }
+
+    /// Gives deliveries back, and returns once the server has taken note of all.
+    pub(crate) async fn give_back(&self, mut replies: Vec<Subject>) -> Result<()> {
+        let Some(last) = replies.pop() else {
+            return Ok(());
+        };
+        for reply in replies {
+            self.connection.send(reply, None, NAK).await?;
+        }
+        // Answers are read in order: the last one is confirmed after all others.
+        let limit = self.connection.request_timeout;
+        let confirmed = self.connection.request("give back", last, None, NAK, limit);
+        confirmed.await.map(drop)
+    }
+
+    async fn is_gone(&self) -> Result<bool> {
+        let info = self
+            .api
+            .consumer_info(&self.connection, &self.consumer)
+            .await?;
+        Ok(info.is_err_and(|error| error.no_consumer() || error.is(ApiError::STREAM_NOT_FOUND)))
+    }
+
+    /// A refusal with a delay. The server counts it from the first step of the
+    /// backoff and waits for the step of this delivery, which is taken back
+    /// here; the number may be negative.
+    fn delayed_nak(&self, delay: Duration, times: u64) -> Bytes {
+        let mut delay = nanoseconds(delay);
+        if let (Some(first), Some(last)) = (self.steps.first(), self.steps.last()) {
+            let index = usize::try_from(times.saturating_sub(1)).unwrap_or(usize::MAX);
+            let step = self.steps.get(index).unwrap_or(last);
+            delay = delay
+                .saturating_add(nanoseconds(*first))
+                .saturating_sub(nanoseconds(*step));
+        }
+        format!("-NAK {{\"delay\":{delay}}}").into()
+    }
+
+    fn termination(&self, reason: &str) -> Bytes {
+        if reason.is_empty() || !self.reads_reasons {
+            return TERM;
+        }
+        let mut end = reason.len().min(LONGEST_REASON);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        format!("+TERM {}", &reason[..end]).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_resumes_at_the_lowest_unanswered_sequence() {
+        let ledger = Ledger::default();
+        assert_eq!(ledger.resume(), None);
+        for sequence in [3, 4, 7] {
+            ledger.deliver(sequence);
+        }
+        ledger.answer(3);
+        assert_eq!(ledger.resume(), Some(4));
+        ledger.answer(4);
+        ledger.answer(7);
+        assert_eq!(ledger.resume(), Some(8));
+        // Delivered again by a consumer that was made anew.
+        ledger.deliver(7);
+        assert!(ledger.is_answered(7));
+    }
+}

@@ -1,0 +1,440 @@
+//! The server is killed and comes back.
+
+use std::{
+    collections::BTreeSet,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use a3s_event_core::{
+    EventError,
+    provider::{EventProvider, Subscription},
+    types::{PublishOptions, SubscribeOptions},
+};
+use a3s_event_nats::{NatsConfig, NatsProvider};
+use a3s_event_nats_server::Server;
+use a3s_event_testkit::{eventually, sample_event, within};
+
+use crate::common::{PATIENCE, config, everything, next, provider, publish_many, raw};
+
+/// How soon after the connection is back events must flow.
+const RESUMES_WITHIN: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn what_was_acknowledged_survives_a_kill_while_publishing() {
+    let server = Server::start().unwrap();
+    let provider = Arc::new(provider(server.url()).await);
+    let done = Arc::new(AtomicBool::new(false));
+    let publisher = tokio::spawn({
+        let (provider, done) = (Arc::clone(&provider), Arc::clone(&done));
+        async move {
+            let mut acknowledged = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let event = sample_event(&*provider, "a");
+                let options = PublishOptions::default().with_timeout_secs(1);
+                if let Ok(sequence) = provider.publish_with_options(&event, &options).await {
+                    acknowledged.push((sequence, event.id.clone()));
+                }
+            }
+            acknowledged
+        }
+    });
+    for _ in 0..3 {
+        let before = provider.info().await.unwrap().messages;
+        eventually(PATIENCE, || async {
+            provider
+                .info()
+                .await
+                .is_ok_and(|info| info.messages > before + 50)
+        })
+        .await;
+        server.kill().unwrap();
+        server.restart().unwrap();
+    }
+    eventually(PATIENCE, || async { provider.health().await.unwrap() }).await;
+    done.store(true, Ordering::Relaxed);
+    let acknowledged = within(PATIENCE, publisher).await.unwrap();
+    assert!(acknowledged.len() > 100);
+    assert!(acknowledged.is_sorted(), "sequences increase");
+    let stored = provider.history(None, usize::MAX).await.unwrap();
+    let stored: BTreeSet<&String> = stored.iter().map(|event| &event.id).collect();
+    for (sequence, id) in &acknowledged {
+        assert!(stored.contains(id), "event {sequence} is lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn every_event_is_seen_over_kills_while_consuming() {
+    const EVENTS: u64 = 3000;
+
+    let server = Server::start().unwrap();
+    let provider = provider(server.url()).await;
+    publish_many(&provider, "a", EVENTS as usize).await;
+    let options = SubscribeOptions::default().with_ack_wait_secs(2);
+    for durable in [true, false] {
+        let everything = everything(&provider);
+        let mut subscription = if durable {
+            provider
+                .subscribe_durable_with_options("worker", &everything, &options)
+                .await
+                .unwrap()
+        } else {
+            provider
+                .subscribe_with_options(&everything, &options)
+                .await
+                .unwrap()
+        };
+        let mut seen = BTreeSet::new();
+        let mut kills = [EVENTS / 3, EVENTS / 2].into_iter().peekable();
+        while (seen.len() as u64) < EVENTS {
+            let pending = next(&mut *subscription).await;
+            seen.insert(pending.received.sequence);
+            match pending.ack().await {
+                Ok(()) | Err(EventError::Connection { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+            if kills.next_if(|at| seen.len() as u64 >= *at).is_some() {
+                server.kill().unwrap();
+                server.restart().unwrap();
+            }
+        }
+        subscription.close().await.unwrap();
+    }
+}
+
+/// The time from the moment the connection is back to the first event.
+async fn resume_time(
+    server: &Server,
+    provider: &NatsProvider,
+    subscription: &mut dyn Subscription,
+) -> Duration {
+    let event = sample_event(provider, "a");
+    let publishing = async {
+        // Waits until the connection is up, then publishes at once.
+        provider.publish(&event).await.unwrap();
+        Instant::now()
+    };
+    server.kill().unwrap();
+    let reading = next(subscription);
+    let restart = async {
+        tokio::task::block_in_place(|| server.restart().unwrap());
+    };
+    let (pending, published, ()) = tokio::join!(reading, publishing, restart);
+    assert_eq!(pending.received.event.id, event.id);
+    pending.ack_confirmed().await.unwrap();
+    published.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_waiting_reader_gets_the_first_event_soon_after_the_connection_is_back() {
+    let server = Server::start().unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let own = provider(server.url()).await;
+    let foreign = NatsProvider::builder(config(server.url()))
+        .connect_with_client(client)
+        .await
+        .unwrap();
+    for (provider, kind) in [(&own, "own"), (&foreign, "handed in")] {
+        let everything = everything(provider);
+        let mut waiting = [
+            provider.subscribe(&everything).await.unwrap(),
+            provider
+                .subscribe_durable("worker", &everything)
+                .await
+                .unwrap(),
+            provider
+                .subscribe_with_options(&everything, &SubscribeOptions::default().with_prefetch(0))
+                .await
+                .unwrap(),
+        ];
+        for (number, subscription) in waiting.iter_mut().enumerate() {
+            // What the reader before had to read.
+            for _ in 0..number {
+                next(&mut **subscription)
+                    .await
+                    .ack_confirmed()
+                    .await
+                    .unwrap();
+            }
+            let took = resume_time(&server, provider, &mut **subscription).await;
+            assert!(
+                took < RESUMES_WITHIN,
+                "client {kind}, subscription {number}: {took:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn an_answer_to_an_event_from_before_a_restart_settles_it() {
+    let server = Server::start().unwrap();
+    let provider = provider(server.url()).await;
+    publish_many(&provider, "a", 2).await;
+    let everything = everything(&provider);
+    let options = SubscribeOptions::default().with_ack_wait_secs(2);
+    let mut subscription = provider
+        .subscribe_durable_with_options("worker", &everything, &options)
+        .await
+        .unwrap();
+    let pending = next(&mut *subscription).await;
+    server.kill().unwrap();
+    eventually(PATIENCE, || async { !provider.health().await.unwrap() }).await;
+    // Known to be down: an answer is an error and not a hope.
+    let second = pending.in_progress().await;
+    assert!(
+        matches!(second, Err(EventError::Connection { .. })),
+        "{second:?}"
+    );
+    server.restart().unwrap();
+    eventually(PATIENCE, || async { provider.health().await.unwrap() }).await;
+    assert_eq!(pending.received.sequence, 1);
+    pending.ack_confirmed().await.unwrap();
+    let pending = next(&mut *subscription).await;
+    assert_eq!(pending.received.sequence, 2);
+    pending.ack_confirmed().await.unwrap();
+    let lag = provider.consumer_info("worker").await.unwrap();
+    assert_eq!((lag.pending, lag.unanswered), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn next_waits_for_the_connection_to_acknowledge_the_event_before() {
+    let server = Server::start().unwrap();
+    let provider = provider(server.url()).await;
+    publish_many(&provider, "a", 2).await;
+    let everything = everything(&provider);
+    let mut subscription = provider
+        .subscribe_durable("worker", &everything)
+        .await
+        .unwrap();
+    let first = within(PATIENCE, subscription.next())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(first.sequence, 1);
+    server.kill().unwrap();
+    eventually(PATIENCE, || async { !provider.health().await.unwrap() }).await;
+    let waiting = tokio::spawn(async move {
+        let second = subscription.next().await.unwrap().unwrap();
+        (second.sequence, subscription)
+    });
+    server.restart().unwrap();
+    let (sequence, mut subscription) = within(PATIENCE, waiting).await.unwrap();
+    assert_eq!(sequence, 2);
+    subscription.close().await.unwrap();
+    let lag = provider.consumer_info("worker").await.unwrap();
+    assert_eq!(lag.pending + lag.unanswered, 1, "the first is acknowledged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn an_ephemeral_that_vanished_goes_on_and_repeats_only_what_was_unanswered() {
+    let server = Server::start().unwrap();
+    let provider = provider(server.url()).await;
+    publish_many(&provider, "a", 4).await;
+    let config = stream_of(&provider, server.url()).await;
+    // Without reading ahead, so that nothing waits in the buffer when the consumer goes.
+    let options = SubscribeOptions::default().with_prefetch(0);
+    let mut subscription = provider
+        .subscribe_with_options(&everything(&provider), &options)
+        .await
+        .unwrap();
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        taken.push(next(&mut *subscription).await);
+    }
+    // 2 stays unanswered; 1 and 3 are settled.
+    taken.remove(2).ack_confirmed().await.unwrap();
+    taken.remove(0).ack_confirmed().await.unwrap();
+    let raw = raw(server.url()).await;
+    for consumer in raw.consumers(&config.stream_name).await {
+        let verb = format!("CONSUMER.DELETE.{}.{consumer}", config.stream_name);
+        raw.ask(&verb, &serde_json::Value::Null).await;
+    }
+    publish_many(&provider, "a", 1).await;
+    for expected in [2, 4, 5] {
+        let pending = next(&mut *subscription).await;
+        let received = &pending.received;
+        assert_eq!((received.sequence, received.num_delivered), (expected, 1));
+        pending.ack_confirmed().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_durable_that_was_deleted_ends_with_a_typed_error() {
+    let server = Server::start().unwrap();
+    let provider = provider(server.url()).await;
+    let mut subscription = provider
+        .subscribe_durable("worker", &everything(&provider))
+        .await
+        .unwrap();
+    let waiting = tokio::spawn(async move { subscription.next_manual_ack().await });
+    eventually(PATIENCE, || async {
+        provider.consumer_info("worker").await.is_ok()
+    })
+    .await;
+    provider.unsubscribe("worker").await.unwrap();
+    let ended = within(PATIENCE, waiting).await.unwrap();
+    assert!(
+        matches!(&ended, Err(EventError::NotFound { what, name, .. }) if what == "consumer" && name == "worker"),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_stream_that_was_deleted_or_replaced_ends_an_ephemeral_with_a_typed_error() {
+    let server = Server::start().unwrap();
+    let raw = raw(server.url()).await;
+    for replaced in [false, true] {
+        let config = config(server.url());
+        let provider = NatsProvider::connect(config.clone()).await.unwrap();
+        publish_many(&provider, "a", 5).await;
+        let mut subscription = provider.subscribe(&everything(&provider)).await.unwrap();
+        for _ in 0..5 {
+            next(&mut *subscription).await.ack().await.unwrap();
+        }
+        raw.delete_stream(&config.stream_name).await;
+        if replaced {
+            NatsProvider::connect(config.clone()).await.unwrap();
+        }
+        let ended = within(PATIENCE, subscription.next_manual_ack()).await;
+        assert!(
+            matches!(&ended, Err(EventError::NotFound { what, name, .. })
+                if what == "stream" && name.starts_with(&config.stream_name)),
+            "{ended:?}"
+        );
+    }
+}
+
+/// A process that acknowledges, closes and ends at once: the parent runs this
+/// test again as a child, which takes the other branch.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn what_a_process_acknowledged_before_close_and_its_end_is_counted() {
+    const EVENTS: usize = 1000;
+    const CHILD: &str = "A3S_EVENT_NATS_CHILD";
+
+    if let Ok(child) = std::env::var(CHILD) {
+        let (url, name) = child.split_once(' ').unwrap();
+        let provider = NatsProvider::connect(named(url, name)).await.unwrap();
+        let mut worker = provider
+            .subscribe_durable("worker", &everything(&provider))
+            .await
+            .unwrap();
+        for _ in 0..EVENTS {
+            next(&mut *worker).await.ack().await.unwrap();
+        }
+        provider.close().await.unwrap();
+        std::process::exit(0);
+    }
+    let server = Server::start().unwrap();
+    let config = config(server.url());
+    let provider = NatsProvider::connect(config.clone()).await.unwrap();
+    publish_many(&provider, "a", EVENTS).await;
+    for _ in 0..5 {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact"])
+            .arg("faults::what_a_process_acknowledged_before_close_and_its_end_is_counted")
+            .env(CHILD, format!("{} {}", server.url(), config.subject_prefix))
+            .status()
+            .unwrap();
+        assert!(child.success());
+        let lag = provider.consumer_info("worker").await.unwrap();
+        assert_eq!((lag.pending, lag.unanswered), (0, 0));
+        provider.unsubscribe("worker").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn two_processes_share_a_durable_and_one_of_them_is_killed() {
+    const EVENTS: u64 = 400;
+    const CHILD: &str = "A3S_EVENT_NATS_SHARING_CHILD";
+
+    let options = SubscribeOptions::default().with_ack_wait_secs(2);
+    if let Ok(child) = std::env::var(CHILD) {
+        let (url, name) = child.split_once(' ').unwrap();
+        let provider = NatsProvider::connect(named(url, name)).await.unwrap();
+        let mut worker = provider
+            .subscribe_durable_with_options("worker", &everything(&provider), &options)
+            .await
+            .unwrap();
+        loop {
+            // Slow, so that it is killed with events in its hands and its buffer.
+            let pending = next(&mut *worker).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            pending.ack().await.unwrap();
+        }
+    }
+    let server = Server::start().unwrap();
+    let config = config(server.url());
+    let provider = NatsProvider::connect(config.clone()).await.unwrap();
+    publish_many(&provider, "a", EVENTS as usize).await;
+    let mut other = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact"])
+        .arg("faults::two_processes_share_a_durable_and_one_of_them_is_killed")
+        .env(CHILD, format!("{} {}", server.url(), config.subject_prefix))
+        .spawn()
+        .unwrap();
+    // It has taken its part of the work.
+    eventually(PATIENCE, || async {
+        provider
+            .consumer_info("worker")
+            .await
+            .is_ok_and(|lag| lag.unanswered > 0 && lag.unanswered + lag.pending < EVENTS - 5)
+    })
+    .await;
+    let done_elsewhere = provider.consumer_info("worker").await.unwrap();
+    let done_elsewhere = EVENTS - done_elsewhere.pending - done_elsewhere.unanswered;
+    let mut worker = provider
+        .subscribe_durable_with_options("worker", &everything(&provider), &options)
+        .await
+        .unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let mut seen = BTreeSet::new();
+    loop {
+        let lag = provider.consumer_info("worker").await.unwrap();
+        if lag.pending + lag.unanswered == 0 {
+            break;
+        }
+        let next = tokio::time::timeout(Duration::from_millis(500), worker.next_manual_ack());
+        if let Ok(pending) = next.await {
+            let pending = pending.unwrap().unwrap();
+            seen.insert(pending.received.sequence);
+            pending.ack_confirmed().await.unwrap();
+        }
+    }
+    assert!(done_elsewhere > 0, "the other process did nothing");
+    // Everything was acknowledged by one of the two.
+    assert!(
+        seen.len() as u64 >= EVENTS - done_elsewhere - 250,
+        "{}",
+        seen.len()
+    );
+}
+
+/// A configuration by the name that the parent chose.
+fn named(url: &str, name: &str) -> NatsConfig {
+    NatsConfig {
+        url: url.to_owned(),
+        stream_name: name.to_uppercase(),
+        subject_prefix: name.to_owned(),
+        ..NatsConfig::default()
+    }
+}
+
+/// The configuration of a provider that was connected by [`provider`].
+async fn stream_of(provider: &NatsProvider, url: &str) -> NatsConfig {
+    named(url, provider.subject_prefix())
+}

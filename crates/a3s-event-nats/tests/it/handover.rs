@@ -1,0 +1,218 @@
+//! What a reader leaves behind, and what waits in its buffer.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use a3s_event_core::{EventError, provider::EventProvider, types::SubscribeOptions};
+use a3s_event_testkit::{eventually, sample_event};
+
+use crate::common::{PATIENCE, everything, next, provider, publish_many, shared_server};
+
+/// Far below the ack wait of 30 seconds, in which withheld events would come.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// Reads all events after another reader left, and says how long that took.
+async fn rest_after_leaving(close: bool, traffic: bool) {
+    const EVENTS: u64 = 1000;
+    const READ: u64 = 3;
+
+    let server = shared_server();
+    let provider = std::sync::Arc::new(provider(server.url()).await);
+    publish_many(&provider, "a", EVENTS as usize).await;
+    // Somebody else keeps the connection busy.
+    let busy = traffic.then(|| {
+        let provider = std::sync::Arc::clone(&provider);
+        tokio::spawn(async move {
+            loop {
+                provider.health().await.unwrap();
+            }
+        })
+    });
+    let everything = everything(&provider);
+    let mut leaving = provider
+        .subscribe_durable("worker", &everything)
+        .await
+        .unwrap();
+    for _ in 0..READ {
+        next(&mut *leaving).await.ack_confirmed().await.unwrap();
+    }
+    if close {
+        leaving.close().await.unwrap();
+    } else {
+        drop(leaving);
+    }
+    let since = Instant::now();
+    let mut staying = provider
+        .subscribe_durable("worker", &everything)
+        .await
+        .unwrap();
+    let mut seen = BTreeSet::new();
+    while (seen.len() as u64) < EVENTS - READ {
+        let pending = next(&mut *staying).await;
+        seen.insert(pending.received.sequence);
+        pending.ack().await.unwrap();
+        assert!(
+            since.elapsed() < AT_ONCE,
+            "{} withheld",
+            EVENTS - READ - seen.len() as u64
+        );
+    }
+    assert_eq!(seen, (READ + 1..=EVENTS).collect());
+    if let Some(busy) = busy {
+        busy.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn closing_a_full_buffer_withholds_nothing_20_of_20_times() {
+    for _ in 0..20 {
+        rest_after_leaving(true, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn closing_a_full_buffer_on_a_busy_connection_withholds_nothing_20_of_20_times() {
+    for _ in 0..20 {
+        rest_after_leaving(true, true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn dropping_a_full_buffer_withholds_nothing_20_of_20_times() {
+    for _ in 0..20 {
+        rest_after_leaving(false, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn slow_work_on_a_backlog_is_not_done_twice() {
+    const EVENTS: u64 = 12;
+
+    let server = shared_server();
+    let provider = provider(server.url()).await;
+    publish_many(&provider, "a", EVENTS as usize).await;
+    let options = SubscribeOptions::default().with_ack_wait_secs(1);
+    let mut worker = provider
+        .subscribe_durable_with_options("worker", &everything(&provider), &options)
+        .await
+        .unwrap();
+    // The backlog takes six times the ack wait, all of it in the buffer.
+    for expected in 1..=EVENTS {
+        let pending = next(&mut *worker).await;
+        let received = &pending.received;
+        assert_eq!((received.sequence, received.num_delivered), (expected, 1));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        pending.ack_confirmed().await.unwrap();
+    }
+    let lag = provider.consumer_info("worker").await.unwrap();
+    assert_eq!((lag.pending, lag.unanswered), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_reader_with_one_delivery_per_event_that_leaves_loses_nothing_unseen() {
+    const EVENTS: u64 = 30;
+
+    let server = shared_server();
+    let provider = provider(server.url()).await;
+    publish_many(&provider, "a", EVENTS as usize).await;
+    let options = SubscribeOptions::default().with_max_deliver(1);
+    let mut seen = BTreeSet::new();
+    while (seen.len() as u64) < EVENTS {
+        let mut worker = provider
+            .subscribe_durable_with_options("worker", &everything(&provider), &options)
+            .await
+            .unwrap();
+        for _ in 0..3 {
+            let pending = next(&mut *worker).await;
+            seen.insert(pending.received.sequence);
+            pending.ack().await.unwrap();
+        }
+        worker.close().await.unwrap();
+    }
+    assert_eq!(seen, (1..=EVENTS).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn the_last_delivery_of_an_event_that_nobody_saw_is_an_error_of_close() {
+    let server = shared_server();
+    let provider = provider(server.url()).await;
+    let options = SubscribeOptions::default().with_max_deliver(1);
+    let mut worker = provider
+        .subscribe_durable_with_options("worker", &everything(&provider), &options)
+        .await
+        .unwrap();
+    // Asks, and does not wait for the answer.
+    let asking = tokio::time::timeout(Duration::from_millis(200), worker.next_manual_ack());
+    assert!(asking.await.is_err());
+    let sequence = provider
+        .publish(&sample_event(&provider, "a"))
+        .await
+        .unwrap();
+    eventually(PATIENCE, || async {
+        provider.consumer_info("worker").await.unwrap().unanswered == 1
+    })
+    .await;
+    let closed = worker.close().await;
+    assert!(
+        matches!(&closed, Err(EventError::Exhausted { sequence: s, .. }) if *s == sequence),
+        "{closed:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn closing_the_provider_gives_back_what_its_readers_hold() {
+    let server = shared_server();
+    let config = crate::common::config(server.url());
+    let first = a3s_event_nats::NatsProvider::connect(config.clone())
+        .await
+        .unwrap();
+    publish_many(&first, "a", 100).await;
+    let mut worker = first
+        .subscribe_durable("worker", &everything(&first))
+        .await
+        .unwrap();
+    next(&mut *worker).await.ack_confirmed().await.unwrap();
+    first.close().await.unwrap();
+    assert!(worker.next().await.unwrap().is_none());
+    let second = a3s_event_nats::NatsProvider::connect(config).await.unwrap();
+    let mut worker = second
+        .subscribe_durable("worker", &everything(&second))
+        .await
+        .unwrap();
+    let since = Instant::now();
+    for _ in 0..99 {
+        next(&mut *worker).await.ack().await.unwrap();
+    }
+    assert!(since.elapsed() < AT_ONCE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_gap_in_a_stream_that_is_read_whole_is_counted() {
+    let server = shared_server();
+    let config = a3s_event_nats::NatsConfig {
+        max_events: 5,
+        ..crate::common::config(server.url())
+    };
+    let provider = a3s_event_nats::NatsProvider::connect(config).await.unwrap();
+    let options = SubscribeOptions::default().with_prefetch(0);
+    let mut reader = provider
+        .subscribe_with_options(">", &options)
+        .await
+        .unwrap();
+    publish_many(&provider, "a", 1).await;
+    next(&mut *reader).await.ack_confirmed().await.unwrap();
+    publish_many(&provider, "a", 20).await;
+    let pending = next(&mut *reader).await;
+    assert_eq!(pending.received.sequence, 17);
+    assert_eq!(reader.missed(), 15);
+}

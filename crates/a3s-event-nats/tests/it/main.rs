@@ -1,0 +1,18 @@
+//! The provider against real servers, which each test starts or shares.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod auth;
+mod batch;
+mod common;
+mod conformance;
+mod existing;
+mod faults;
+mod foreign;
+mod handover;
+mod history;
+mod injection;
+mod names;
+mod scenarios;
+mod silence;
+mod tls;

@@ -27,6 +27,13 @@ mod paths {
     };
 }
 
+/// The provider that brings a network stack.
+#[cfg(feature = "full")]
+#[allow(unused_imports, reason = "naming them is the test")]
+mod nats_paths {
+    use a3s_event::provider::nats::{NatsConfig, NatsProvider, StorageType};
+}
+
 const MANIFEST: &str = include_str!("../../crates/a3s-event/Cargo.toml");
 const GUIDE: &str = include_str!("../../crates/a3s-event/src/lib.rs");
 const README: &str = include_str!("../../README.md");

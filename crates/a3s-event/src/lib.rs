@@ -2,9 +2,10 @@
 //!
 //! An application talks to an [`EventBus`], and the bus to a
 //! [provider](provider::EventProvider): [memory](provider::memory) inside the
-//! process, or one of your own. The provider can be swapped
-//! without touching application code: they deliver alike, down to redelivery
-//! counts and subject rules, and one suite of tests holds them to it.
+//! process, [NATS JetStream](provider::nats) between processes, or one of your
+//! own. The provider can be swapped without touching application code: they
+//! deliver alike, down to redelivery counts and subject rules, and one suite of
+//! tests holds them to it.
 //!
 //! ```
 //! use a3s_event::{EventBus, provider::memory::MemoryProvider};
@@ -71,16 +72,16 @@
 //!
 //! # What providers guarantee
 //!
-//! | | memory |
-//! |---|---|
-//! | Stored where | in the process |
-//! | Retained | the newest 100 000 events, unless configured |
-//! | Lost when the process ends | everything |
-//! | Lost when a reader crashes | nothing |
-//! | Lost when a reader is slow | what leaves retention first; counted and logged |
-//! | Order | that of the stream, redeliveries first |
-//! | Shared by several processes | no |
-//! | Options honored | all |
+//! | | memory | NATS JetStream |
+//! |---|---|---|
+//! | Stored where | in the process | in the server's stream, on file or in memory |
+//! | Retained | the newest 100 000 events, unless configured | the same, and 7 days |
+//! | Lost when the process ends | everything | nothing that was acknowledged |
+//! | Lost when a reader crashes | nothing | nothing |
+//! | Lost when a reader is slow | what leaves retention first; counted and logged | the same |
+//! | Order | that of the stream, redeliveries first | the same |
+//! | Shared by several processes | no | yes |
+//! | Options honored | all | all |
 //!
 //! A provider of your own says what it honors in its
 //! [`Capabilities`](provider::Capabilities). An option that changes what a call
@@ -92,6 +93,7 @@
 //! | Feature | Default | Adds |
 //! |---|---|---|
 //! | `memory` | yes | [`provider::memory`]: the embedded provider |
+//! | `nats` | | [`provider::nats`]: NATS JetStream; brings a network stack |
 //! | `schema` | yes | [`schema::MemorySchemaRegistry`]: a schema registry in memory |
 //! | `crypto` | yes | [`crypto::Aes256GcmEncryptor`]: encryption of payloads |
 //! | `state` | yes | [`state::FileStateStore`]: subscriptions that survive a restart |
@@ -118,6 +120,12 @@ pub mod provider {
     #[cfg(feature = "memory")]
     #[doc(inline)]
     pub use a3s_event_memory as memory;
+
+    /// **Feature `nats`**: NATS JetStream.
+    ///
+    #[cfg(feature = "nats")]
+    #[doc(inline)]
+    pub use a3s_event_nats as nats;
 }
 
 /// The event bus: one pipeline above any provider.

@@ -237,7 +237,7 @@ impl State {
         {
             return Err("it has changed since this store loaded it: load it again".into());
         }
-        sweep(target)?;
+        sweep(target);
         self.seen = None;
         self.lock = Some(lock);
         Ok(())

@@ -54,6 +54,8 @@ impl MemoryStateStore {
 
 #[async_trait]
 impl StateStore for MemoryStateStore {
+    /// Replaces what was stored.
+    ///
     /// # Errors
     ///
     /// [`EventError::State`] when a key is not the id of its filter, as every

@@ -74,20 +74,21 @@ impl Disk for RealDisk {
     }
 }
 
-/// Removes the temporary files that crashes left beside `target`. Nobody may be
-/// writing: hold the lock.
-pub(crate) fn sweep(target: &Path) -> io::Result<()> {
-    let (folder, name) = folder_and_name(target)?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+/// Removes the temporary files that crashes left beside `target`, as far as that
+/// is possible. Nobody may be writing: hold the lock.
+pub(crate) fn sweep(target: &Path) {
+    let Ok((folder, name)) = folder_and_name(target) else {
+        return;
+    };
+    // What cannot be removed does no harm, so it is no reason to refuse to work.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if is_temporary(
             entry.file_name().as_encoded_bytes(),
             name.as_encoded_bytes(),
         ) {
-            fs::remove_file(entry.path())?;
+            let _ = fs::remove_file(entry.path());
         }
     }
-    Ok(())
 }
 
 /// Whether `candidate` is `.NAME.XXXXXX.tmp`, as [`RealDisk`] names files.

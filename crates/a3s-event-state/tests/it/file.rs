@@ -228,6 +228,16 @@ async fn what_could_not_be_loaded_again_is_not_saved() {
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
+#[tokio::test]
+async fn what_cannot_be_swept_keeps_nobody_from_working() {
+    let (folder, path) = state_file();
+    let odd = folder.path().join(".state.json.abcdef.tmp");
+    fs::create_dir(&odd).unwrap();
+    let store = FileStateStore::open(&path).await.unwrap();
+    store.save(&subscriptions(&["a"])).await.unwrap();
+    assert!(odd.is_dir());
+}
+
 #[test]
 fn debug_shows_the_path_only() {
     let store = FileStateStore::new("state.json");

@@ -26,8 +26,8 @@ const MAX_FILE_BYTES: usize = 4096;
 ///
 /// How a key is written is named by the function, never guessed: 64 hexadecimal
 /// digits are valid base64 as well, of another key. No error quotes any part of
-/// what was read, and a key of zeros, which is a buffer that nobody filled, is
-/// refused.
+/// what was read. Zeros, which are a buffer that nobody filled, are refused
+/// wherever a key is read at run time.
 ///
 /// Make a key with `openssl rand -base64 32`.
 ///

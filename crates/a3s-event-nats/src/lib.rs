@@ -57,6 +57,7 @@ mod publish;
 mod pull;
 mod reader;
 mod recover;
+mod rest;
 mod settle;
 mod stream;
 mod subscription;

@@ -13,9 +13,9 @@ use a3s_event_core::{
     subject::{SubjectPattern, SubjectPrefix, validate_consumer_name},
     types::{Event, PublishOptions, StreamName, SubscribeOptions},
 };
-use async_nats::Subscriber;
 use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::time;
 
 use crate::{
     api::{Api, ConsumerState, StreamInfo, no_stream, number},
@@ -27,7 +27,7 @@ use crate::{
     error::{ApiError, NATS, failed},
     history, names,
     pull::Requests,
-    reader::{Gaps, Reader, Source},
+    reader::{Gaps, Inbox, Reader, Source},
     recover::create_ephemeral,
     settle::{Link, Refusals},
     subscription::{NatsSubscription, SharedReader, WeakReader},
@@ -148,7 +148,7 @@ impl Shared {
     ) -> Result<Box<dyn Subscription>> {
         let plan = self.plan(filter_subject, options)?;
         let inbox = self.inbox().await?;
-        let (link, info) = create_ephemeral(self, &plan, None, None, &inbox.0).await?;
+        let (link, info) = create_ephemeral(self, &plan, None, None, &inbox.subject).await?;
         Ok(self.subscription(Source::Ephemeral, plan, link, &info, inbox))
     }
 
@@ -177,7 +177,7 @@ impl Shared {
             steps: plan.steps(),
             reads_reasons: self.connection.version() >= STRICT_SINCE,
             ledger: None,
-            refusals: (plan.prefetch == 0).then(|| Refusals::new(&inbox.0)),
+            refusals: (plan.prefetch == 0).then(|| Refusals::new(&inbox.subject)),
             gone: self.incarnation(consumer_name, &info.created),
         };
         let source = Source::Durable(consumer_name.to_owned());
@@ -207,14 +207,21 @@ impl Shared {
         Plan::new(prefix, filter_subject, options, *prefetch)
     }
 
-    async fn inbox(&self) -> Result<(String, Subscriber)> {
+    async fn inbox(&self) -> Result<Inbox> {
         let client = self.connection.client();
-        let inbox = client.new_inbox();
-        let subscriber = client
-            .subscribe(Requests::inbox_pattern(&inbox))
-            .await
-            .map_err(|error| failed("subscribe", error))?;
-        Ok((inbox, subscriber))
+        let generation = self.connection.generation();
+        let subject = client.new_inbox();
+        let subscribed = client.subscribe(Requests::inbox_pattern(&subject));
+        match time::timeout(self.connection.request_timeout, subscribed).await {
+            Ok(subscribed) => Ok(Inbox {
+                subscriber: subscribed.map_err(|error| failed("subscribe", error))?,
+                subject,
+                generation,
+            }),
+            Err(_) => Err(self
+                .connection
+                .timed_out("subscribe", self.connection.request_timeout)),
+        }
     }
 
     fn subscription(
@@ -223,7 +230,7 @@ impl Shared {
         plan: Plan,
         link: Link,
         info: &ConsumerState,
-        inbox: (String, Subscriber),
+        inbox: Inbox,
     ) -> Box<dyn Subscription> {
         let first = match source {
             Source::Durable(_) => stored_first_sequence(info),

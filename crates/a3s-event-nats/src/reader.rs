@@ -24,6 +24,7 @@ use crate::{
     provider::Shared,
     pull::{Requests, SILENCE, Status},
     recover::{self, Recovered},
+    rest::Rest,
     settle::{IN_PROGRESS, Link},
 };
 
@@ -46,6 +47,15 @@ pub(crate) enum Source {
     Ephemeral,
 }
 
+/// Where the messages of a subscription arrive.
+pub(crate) struct Inbox {
+    /// Its subject, without the last token.
+    pub(crate) subject: String,
+    pub(crate) subscriber: Subscriber,
+    /// The connection that it was opened on.
+    pub(crate) generation: u64,
+}
+
 /// A message that waits to be handed over.
 #[derive(Debug)]
 pub(crate) struct Buffered {
@@ -66,6 +76,10 @@ pub(crate) struct Reader {
     stale: usize,
     /// The connection that the requests belong to.
     generation: u64,
+    /// The connection that the inbox was opened on.
+    first_generation: u64,
+    /// Messages read from the inbox.
+    read: u64,
     /// Whether anything arrived since the timer was set.
     heard: bool,
     timer: Option<(Purpose, Pin<Box<Sleep>>)>,
@@ -116,16 +130,17 @@ impl Reader {
         source: Source,
         plan: Arc<Plan>,
         link: Arc<Link>,
-        inbox: (String, Subscriber),
+        inbox: Inbox,
         gaps: Gaps,
     ) -> Self {
-        let (inbox_subject, inbox) = inbox;
         let pull = provider.api.pull(&link.consumer);
         Self {
             changed: next_change(provider.connection.changes()),
             generation: provider.connection.generation(),
-            requests: Requests::new(pull, inbox_subject),
-            inbox: Some(inbox),
+            first_generation: inbox.generation,
+            read: 0,
+            requests: Requests::new(pull, inbox.subject),
+            inbox: Some(inbox.subscriber),
             provider,
             source,
             plan,
@@ -229,28 +244,25 @@ impl Reader {
 
     /// Moves everything that has arrived into the buffer.
     fn drain_inbox(&mut self, cx: &mut Context<'_>) {
-        let Some(inbox) = &mut self.inbox else {
+        // Taken out, so that each message can be received where it is.
+        let Some(mut inbox) = self.inbox.take() else {
             return;
         };
-        let mut arrived = VecDeque::new();
-        let mut ended = false;
         loop {
-            match Pin::new(&mut *inbox).poll_next(cx) {
-                Poll::Ready(Some(message)) => arrived.push_back(message),
+            match Pin::new(&mut inbox).poll_next(cx) {
+                Poll::Ready(Some(message)) => {
+                    self.read += 1;
+                    self.receive(message);
+                }
                 Poll::Ready(None) => {
-                    ended = true;
+                    // The client itself ended: nothing comes any more.
+                    self.end.get_or_insert(End::Closed);
                     break;
                 }
                 Poll::Pending => break,
             }
         }
-        for message in arrived {
-            self.receive(message);
-        }
-        if ended {
-            // The client itself ended: nothing comes any more.
-            self.end.get_or_insert(End::Closed);
-        }
+        self.inbox = Some(inbox);
     }
 
     fn receive(&mut self, message: Message) {
@@ -468,17 +480,22 @@ impl Reader {
         }
     }
 
-    /// Ends the subscription and hands out what has to be given back, with the
-    /// number of events that may still arrive.
-    pub(crate) fn end(&mut self) -> Option<(Subscriber, VecDeque<Buffered>, usize)> {
+    /// Ends the subscription and hands out what has to be given back.
+    pub(crate) fn end(&mut self) -> Option<Rest> {
         if !matches!(self.end, Some(End::Gone { .. })) {
             self.end = Some(End::Closed);
         }
         self.recovery = None;
         self.asking = None;
-        let inbox = self.inbox.take()?;
-        let outstanding = self.requests.outstanding();
-        Some((inbox, std::mem::take(&mut self.buffer), outstanding))
+        let same_connection = self.generation == self.first_generation
+            && self.generation == self.provider.connection.generation();
+        Some(Rest {
+            inbox: self.inbox.take()?,
+            subject: self.requests.inbox().to_owned(),
+            unseen: std::mem::take(&mut self.buffer),
+            outstanding: self.requests.outstanding(),
+            read: same_connection.then_some(self.read),
+        })
     }
 
     /// Whether the consumer is gone, so that nothing can be given back to it.

@@ -1,7 +1,6 @@
 //! Subscriptions: handing events over, giving the rest back.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -16,8 +15,7 @@ use a3s_event_core::{
     },
     types::{ReceivedEvent, StreamName},
 };
-use async_nats::{Message, Subscriber};
-use futures_util::{FutureExt, StreamExt, task::noop_waker};
+use futures_util::task::noop_waker;
 use tokio::{
     task::AbortHandle,
     time::{self, MissedTickBehavior},
@@ -60,17 +58,12 @@ impl SharedReader {
     pub(crate) async fn close(self, last: Option<DeliveryHandle>) -> Result<()> {
         let (rest, provider, source, link, cap) = {
             let mut reader = self.lock();
-            let Some((inbox, unseen, outstanding)) = reader.end() else {
+            let Some(rest) = reader.end() else {
                 return Ok(());
             };
             if reader.is_gone() {
                 return Ok(());
             }
-            let rest = Rest {
-                inbox,
-                unseen,
-                outstanding,
-            };
             let cap = reader.plan.options.delivery_cap();
             (
                 rest,
@@ -94,92 +87,6 @@ impl SharedReader {
                     .await
             }
             Source::Durable(_) => rest.give_back(&link, cap, last).await,
-        }
-    }
-}
-
-/// What a subscription leaves behind.
-struct Rest {
-    inbox: Subscriber,
-    unseen: VecDeque<Buffered>,
-    /// Events that were asked for and have not arrived.
-    outstanding: usize,
-}
-
-impl Rest {
-    /// Stops the interest, reads what is on its way, and refuses all of it.
-    /// `last` is what was handed over without an answer.
-    async fn give_back(
-        mut self,
-        link: &Link,
-        cap: Option<u64>,
-        last: Option<DeliveryHandle>,
-    ) -> Result<()> {
-        self.settle_down(link).await?;
-        // A drain that fails or does not end leaves events to the ack wait.
-        if self.inbox.drain().await.is_ok() {
-            let _ = time::timeout(link.connection.request_timeout, async {
-                while let Some(message) = self.inbox.next().await {
-                    self.take(message);
-                }
-            })
-            .await;
-        }
-        // Asked about a consumer, the server drops its requests without interest. Left there, one
-        // of them would take the first refused event and put it behind all others.
-        self.ask(link).await?;
-        // A delivery that nobody saw was the last permitted one: refusing it brings nothing back.
-        let spent = self
-            .unseen
-            .iter()
-            .map(|waiting| waiting.delivered)
-            .find(|delivered| cap.is_some_and(|cap| delivered.times >= cap));
-        if let Some(last) = last {
-            last.answer(Answer::Nak).await?;
-        }
-        let replies = self.unseen.into_iter().map(|waiting| waiting.reply);
-        link.give_back(replies.collect()).await?;
-        match (spent, cap) {
-            (Some(delivered), Some(cap)) => Err(EventError::exhausted(
-                &link.api.stream,
-                delivered.sequence,
-                cap,
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits until nothing is on its way. The client forgets a drained inbox
-    /// the next time it reads, so that what comes later would be lost until
-    /// the ack wait. Every answer of the server also proves that it has read
-    /// what was sent before.
-    async fn settle_down(&mut self, link: &Link) -> Result<()> {
-        const ROUNDS: usize = 5;
-        for _ in 0..ROUNDS {
-            self.ask(link).await?;
-            let before = self.unseen.len();
-            while let Some(Some(message)) = self.inbox.next().now_or_never() {
-                self.take(message);
-            }
-            if self.outstanding == 0 || self.unseen.len() == before {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    async fn ask(&self, link: &Link) -> Result<()> {
-        let info = link.api.consumer_info(&link.connection, &link.consumer);
-        // A consumer that is gone takes nothing back, which the refusals will find out.
-        info.await.map(drop)
-    }
-
-    fn take(&mut self, message: Message) {
-        if message.status.is_none()
-            && let Some(waiting) = Buffered::of(message)
-        {
-            self.outstanding = self.outstanding.saturating_sub(1);
-            self.unseen.push_back(waiting);
         }
     }
 }

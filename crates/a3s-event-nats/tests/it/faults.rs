@@ -121,6 +121,8 @@ async fn resume_time(
         Instant::now()
     };
     server.kill().unwrap();
+    // Sent before the client has noticed, the event would be lost with the connection.
+    eventually(PATIENCE, || async { !provider.health().await.unwrap() }).await;
     let reading = next(subscription);
     let restart = async {
         tokio::task::block_in_place(|| server.restart().unwrap());

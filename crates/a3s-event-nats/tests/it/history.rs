@@ -94,12 +94,7 @@ async fn build(
         if purged > 0 {
             let body = json!({"seq": purged + 1});
             raw.ask(&format!("STREAM.PURGE.{stream}"), &body).await;
-            // Servers do not agree on the last one that goes.
-            let info = raw
-                .ask(&format!("STREAM.INFO.{stream}"), &Value::Null)
-                .await;
-            let first = info["state"]["first_seq"].as_u64().unwrap() as usize;
-            stored[..first - 1].fill(None);
+            stored[..purged].fill(None);
         }
     }
     stored.into_iter().flatten().collect()

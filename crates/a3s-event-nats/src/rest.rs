@@ -1,0 +1,142 @@
+//! What a subscription leaves behind, and how it is given back.
+
+use std::collections::VecDeque;
+
+use a3s_event_core::{
+    EventError, Result,
+    provider::{Answer, DeliveryHandle},
+};
+use async_nats::{Message, Subject, Subscriber};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time;
+
+use crate::{reader::Buffered, settle::Link};
+
+/// Most messages that may be on their way when a subscription ends; more would
+/// come again after the ack wait.
+const MOST_UNDERWAY: usize = 4096;
+
+/// Room for heartbeats and other statuses among them.
+const STATUSES: usize = 16;
+
+/// The unread part of a subscription.
+pub(crate) struct Rest {
+    pub(crate) inbox: Subscriber,
+    /// The subject of the inbox, without the last token.
+    pub(crate) subject: String,
+    /// What was read and not handed over.
+    pub(crate) unseen: VecDeque<Buffered>,
+    /// Events that were asked for and have not arrived.
+    pub(crate) outstanding: usize,
+    /// Messages read from the inbox; `None` when a connection was lost in
+    /// between, so that client and server count differently.
+    pub(crate) read: Option<u64>,
+}
+
+impl Rest {
+    /// Stops the interest, reads what is on its way, and refuses all of it.
+    ///
+    /// `cap` is the most deliveries of an event, `last` what was handed over
+    /// without an answer.
+    pub(crate) async fn give_back(
+        mut self,
+        link: &Link,
+        cap: Option<u64>,
+        last: Option<DeliveryHandle>,
+    ) -> Result<()> {
+        self.settle_down(link).await?;
+        self.end_interest(link).await?;
+        // Asked about a consumer, the server drops its requests without interest. Left there, one
+        // of them would take the first refused event and put it behind all others.
+        self.ask(link).await?;
+        // A delivery that nobody saw was the last permitted one: refusing it brings nothing back.
+        let spent = self
+            .unseen
+            .iter()
+            .map(|waiting| waiting.delivered)
+            .find(|delivered| cap.is_some_and(|cap| delivered.times >= cap));
+        if let Some(last) = last {
+            last.answer(Answer::Nak).await?;
+        }
+        let replies = self.unseen.into_iter().map(|waiting| waiting.reply);
+        link.give_back(replies.collect()).await?;
+        match (spent, cap) {
+            (Some(delivered), Some(cap)) => Err(EventError::exhausted(
+                &link.api.stream,
+                delivered.sequence,
+                cap,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until nothing is on its way, as far as that can be seen. Every
+    /// answer of the server also proves that it has read what was sent before.
+    async fn settle_down(&mut self, link: &Link) -> Result<()> {
+        const ROUNDS: usize = 5;
+        for _ in 0..ROUNDS {
+            self.ask(link).await?;
+            let before = self.unseen.len();
+            while let Some(Some(message)) = self.inbox.next().now_or_never() {
+                self.take(message);
+            }
+            if self.outstanding == 0 || self.unseen.len() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the interest without losing what the server sends meanwhile.
+    ///
+    /// A drain is not enough: the client forgets the inbox the next time it
+    /// reads anything, whether the server has seen the end of the interest or
+    /// not. An end after a number of messages is counted by both sides alike,
+    /// so the number is set beyond what can be on its way, and the difference
+    /// is made up by messages of our own.
+    async fn end_interest(&mut self, link: &Link) -> Result<()> {
+        let connection = &link.connection;
+        let ended = match self.read {
+            Some(read) => {
+                let more = self.outstanding.min(MOST_UNDERWAY) + STATUSES;
+                let ended = self.inbox.unsubscribe_after(read + more as u64).await;
+                let filler = Subject::from(format!("{}.end", self.subject));
+                for _ in 0..more {
+                    connection.send(filler.clone(), None, Bytes::new()).await?;
+                }
+                ended
+            }
+            None => self.inbox.drain().await,
+        };
+        if ended.is_err() {
+            // The client has ended: the server gives everything back after the ack wait.
+            return Ok(());
+        }
+        let read = time::timeout(connection.request_timeout, async {
+            while let Some(message) = self.inbox.next().await {
+                self.take(message);
+            }
+        });
+        if read.await.is_err() {
+            tracing::debug!(consumer = %link.consumer, "an inbox did not end in time");
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, link: &Link) -> Result<()> {
+        let info = link.api.consumer_info(&link.connection, &link.consumer);
+        // A consumer that is gone takes nothing back, which the refusals will find out.
+        info.await.map(drop)
+    }
+
+    fn take(&mut self, message: Message) {
+        self.read = self.read.map(|read| read + 1);
+        if message.status.is_none()
+            && let Some(waiting) = Buffered::of(message)
+        {
+            self.outstanding = self.outstanding.saturating_sub(1);
+            self.unseen.push_back(waiting);
+        }
+    }
+}

@@ -257,7 +257,7 @@ impl Cursor {
                 fetched.push_back(Fetched {
                     sequence,
                     event: slot.event.clone(),
-                    pending: self.pending(inner),
+                    pending: self.pending_on(route),
                 });
             }
         }
@@ -328,12 +328,13 @@ impl Cursor {
                 let following = (inner.log.last() + 1).saturating_sub(self.next);
                 Some(self.snapshot.len() as u64 + following)
             }
-            RouteId::Narrow(id) => {
-                let route = inner.routes.route(id);
-                self.outstanding(route)
-                    .or_else(|| Some(route.end().saturating_sub(self.index?)))
-            }
+            RouteId::Narrow(id) => self.pending_on(inner.routes.route(id)),
         }
+    }
+
+    fn pending_on(&self, route: &Route) -> Option<u64> {
+        self.outstanding(route)
+            .or_else(|| Some(route.end().saturating_sub(self.index?)))
     }
 
     /// How many retained events wait at the position. Counted one by one only

@@ -1,4 +1,4 @@
-use std::task::Waker;
+use std::{mem, task::Waker};
 
 use a3s_event_core::types::Event;
 
@@ -22,9 +22,18 @@ impl Aftermath {
     pub(crate) fn after<R>(locked: impl FnOnce(&mut Self) -> R) -> R {
         let mut left = Self::default();
         let result = locked(&mut left);
-        left.woken.first.into_iter().for_each(Waker::wake);
-        left.woken.more.into_iter().for_each(Waker::wake);
+        if left.woken.first.is_none() && left.evicted.first.is_none() {
+            // Mostly there is nothing, and no destructor needs to find that out.
+            mem::forget(left);
+        } else {
+            left.work_off();
+        }
         result
+    }
+
+    fn work_off(self) {
+        self.woken.first.into_iter().for_each(Waker::wake);
+        self.woken.more.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn wake(&mut self, waker: Waker) {

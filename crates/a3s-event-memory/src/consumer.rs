@@ -9,7 +9,7 @@ use a3s_event_core::{
     EventError, Result,
     provider::{Answer, ConsumerInfo, Settle, Settled},
     subject::SubjectPattern,
-    types::{Event, SubscribeOptions},
+    types::SubscribeOptions,
 };
 
 use crate::{
@@ -69,22 +69,19 @@ struct State {
 /// An event that is handed over.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub(crate) sequence: u64,
-    pub(crate) event: Event,
+    pub(crate) fetched: Fetched,
     pub(crate) deliveries: u64,
-    pub(crate) pending: Option<u64>,
     /// Where its answer goes.
     pub(crate) position: u64,
 }
 
-/// What a handle gets when it asks.
+/// Why a handle that asks gets no event.
 #[derive(Debug)]
-pub(crate) enum Take {
-    Event(Taken),
+pub(crate) enum Without {
     /// Ask again, there was more to look at than one call should.
     Unfinished,
     /// Parked. Ask again when woken, or at the deadline.
-    Wait(Option<Nanos>),
+    Until(Option<Nanos>),
     /// Closed, or nothing can come any more.
     Ended,
     /// The consumer was removed.
@@ -205,7 +202,7 @@ impl Consumer {
     }
 
     /// Takes the next delivery, or parks `waker` at `places`.
-    pub(crate) fn take(&self, places: &mut Places, waker: &Waker) -> Take {
+    pub(crate) fn take(&self, places: &mut Places, waker: &Waker) -> Result<Taken, Without> {
         Aftermath::after(|after| {
             let state = &mut *self.lock();
             self.take_from(state, places, waker, after)
@@ -220,16 +217,16 @@ impl Consumer {
         batch: &mut VecDeque<Fetched>,
         places: &mut Places,
         waker: &Waker,
-    ) -> Take {
+    ) -> Result<(), Without> {
         Aftermath::after(|after| {
             let state = &mut *self.lock();
             debug_assert!(!self.is_durable() && state.window.is_empty() && batch.is_empty());
             if self.store.is_closed() {
-                return Take::Ended;
+                return Err(Without::Ended);
             }
             if state.ready.is_empty() {
                 let Some(cursor) = &mut state.cursor else {
-                    return Take::Removed;
+                    return Err(Without::Removed);
                 };
                 let place = &mut places.route;
                 let (outcome, sealed) =
@@ -237,15 +234,15 @@ impl Consumer {
                         .fetch(cursor, &mut state.ready, place, waker, after);
                 self.warn_of_gap(state);
                 if outcome == Fetch::CaughtUp {
-                    return if sealed {
-                        Take::Ended
+                    return Err(if sealed {
+                        Without::Ended
                     } else {
-                        Take::Wait(None)
-                    };
+                        Without::Until(None)
+                    });
                 }
             }
             std::mem::swap(batch, &mut state.ready);
-            Take::Unfinished
+            Ok(())
         })
     }
 
@@ -270,30 +267,31 @@ impl Consumer {
         places: &mut Places,
         waker: &Waker,
         after: &mut Aftermath,
-    ) -> Take {
+    ) -> Result<Taken, Without> {
         if self.store.is_closed() {
-            return Take::Ended;
+            return Err(Without::Ended);
         }
         if state.cursor.is_none() {
-            return Take::Removed;
+            return Err(Without::Removed);
         }
+        let now = self.store.clock.now();
         if !state.window.is_empty()
-            && let Some(taken) = self.take_again(state, after)
+            && let Some(taken) = self.take_again(state, now, after)
         {
-            return Take::Event(taken);
+            return Ok(taken);
         }
         if !self.has_room(state) {
             if let Some((_, oldest)) = state.window.next_from(0) {
                 self.store
                     .park_full(&mut places.full, waker, oldest.sequence);
             }
-            return Take::Wait(state.wait(&mut places.consumer, waker));
+            return Err(Without::Until(state.wait(&mut places.consumer, waker)));
         }
         if let Some(fetched) = self.next_ready(state) {
-            return Take::Event(self.hand_over(state, fetched, after));
+            return Ok(state.hand_over(fetched, now, after));
         }
         let Some(cursor) = &mut state.cursor else {
-            return Take::Removed;
+            return Err(Without::Removed);
         };
         let place = &mut places.route;
         let (outcome, sealed) = self
@@ -301,16 +299,18 @@ impl Consumer {
             .fetch(cursor, &mut state.ready, place, waker, after);
         self.warn_of_gap(state);
         if let Some(fetched) = self.next_ready(state) {
-            return Take::Event(self.hand_over(state, fetched, after));
+            return Ok(state.hand_over(fetched, now, after));
         }
-        match outcome {
-            Fetch::Found | Fetch::Unfinished => Take::Unfinished,
-            Fetch::CaughtUp if sealed && state.window.is_empty() => Take::Ended,
+        Err(match outcome {
+            Fetch::Found | Fetch::Unfinished => Without::Unfinished,
+            Fetch::CaughtUp if sealed && state.window.is_empty() => Without::Ended,
             // The only handle of an ephemeral consumer that owes no answer
             // has nothing to be told but new events.
-            Fetch::CaughtUp if !self.is_durable() && state.window.is_empty() => Take::Wait(None),
-            Fetch::CaughtUp => Take::Wait(state.wait(&mut places.consumer, waker)),
-        }
+            Fetch::CaughtUp if !self.is_durable() && state.window.is_empty() => {
+                Without::Until(None)
+            }
+            Fetch::CaughtUp => Without::Until(state.wait(&mut places.consumer, waker)),
+        })
     }
 
     /// The next fetched event that retention has not taken meanwhile.
@@ -326,27 +326,8 @@ impl Consumer {
         }
     }
 
-    fn hand_over(&self, state: &mut State, fetched: Fetched, after: &mut Aftermath) -> Taken {
-        let deadline = state.schedule.first_deadline(self.store.clock.now());
-        state.announce(deadline, after);
-        let position = state.window.push(Pending {
-            sequence: fetched.sequence,
-            deadline,
-            deliveries: 1,
-            phase: Phase::First,
-        });
-        Taken {
-            sequence: fetched.sequence,
-            event: fetched.event,
-            deliveries: 1,
-            pending: fetched.pending,
-            position,
-        }
-    }
-
-    /// Takes what has to come again by now.
-    fn take_again(&self, state: &mut State, after: &mut Aftermath) -> Option<Taken> {
-        let now = self.store.clock.now();
+    /// Takes what has to come again by `now`.
+    fn take_again(&self, state: &mut State, now: Nanos, after: &mut Aftermath) -> Option<Taken> {
         self.queue_due(state, now);
         while let Some(position) = state.again.pop_front() {
             let queued = |pending: &&mut Pending| pending.phase == Phase::Queued;
@@ -364,11 +345,14 @@ impl Consumer {
             let deliveries = u64::from(pending.deliveries);
             let deadline = state.schedule.wait_again(&mut state.window, position, now);
             state.announce(deadline, after);
+            let pending = behind.map(|behind| behind + state.ready.len() as u64);
             return Some(Taken {
-                sequence,
-                event,
+                fetched: Fetched {
+                    sequence,
+                    event,
+                    pending,
+                },
                 deliveries,
-                pending: behind.map(|behind| behind + state.ready.len() as u64),
                 position,
             });
         }
@@ -557,6 +541,22 @@ impl Consumer {
 }
 
 impl State {
+    fn hand_over(&mut self, fetched: Fetched, now: Nanos, after: &mut Aftermath) -> Taken {
+        let deadline = self.schedule.first_deadline(now);
+        self.announce(deadline, after);
+        let position = self.window.push(Pending {
+            sequence: fetched.sequence,
+            deadline,
+            deliveries: 1,
+            phase: Phase::First,
+        });
+        Taken {
+            fetched,
+            deliveries: 1,
+            position,
+        }
+    }
+
     /// Parks a handle; returns the deadline at which it has to wake by itself.
     fn wait(&mut self, place: &mut Place, waker: &Waker) -> Option<Nanos> {
         let deadline = self.schedule.next_deadline(&self.window);

@@ -177,9 +177,7 @@ impl Cursor {
 
     fn follow_log(&mut self, inner: &Inner, fetched: &mut VecDeque<Fetched>) -> Fetch {
         self.skip_evicted(inner.log.first());
-        while fetched.len() < BATCH
-            && let Some(slot) = inner.log.get(self.next)
-        {
+        for slot in inner.log.iter_from(self.next).take(BATCH - fetched.len()) {
             let sequence = self.next;
             self.next += 1;
             fetched.push_back(Fetched {
@@ -231,37 +229,41 @@ impl Cursor {
             }
             None => route.index_of(route.base(), self.next),
         };
+        let first = inner.log.first();
         if route
             .sequence(index)
-            .is_some_and(|sequence| sequence < inner.log.first())
+            .is_some_and(|sequence| sequence < first)
         {
-            let kept = route.index_of(index, inner.log.first());
+            let kept = route.index_of(index, first);
             self.missed += kept - index;
             index = kept;
         }
-        while fetched.len() < BATCH {
-            let Some(sequence) = route.sequence(index) else {
-                // Everything up to the end was looked at.
-                self.next = self.next.max(inner.log.last() + 1);
-                break;
-            };
+        if route
+            .sequence(index)
+            .is_some_and(|sequence| sequence < self.next)
+        {
+            // Before a start position that lay beyond the end.
+            index = route.index_of(index, self.next);
+        }
+        let room = BATCH - fetched.len();
+        for sequence in route.sequences_from(index).take(room) {
             index += 1;
             self.index = Some(index);
-            if sequence < self.next {
-                // Before a start position that lay beyond the end.
-                continue;
-            }
             self.next = sequence + 1;
             if let Some(slot) = inner.log.get(sequence) {
                 self.taken += 1;
                 fetched.push_back(Fetched {
                     sequence,
                     event: slot.event.clone(),
-                    pending: self.pending(inner),
+                    pending: self.pending_on(route),
                 });
             }
         }
         self.index = Some(index);
+        if index == route.end() {
+            // Everything up to the end was looked at.
+            self.next = self.next.max(inner.log.last() + 1);
+        }
     }
 
     /// Looks through the log for matches older than the route remembers.
@@ -328,12 +330,13 @@ impl Cursor {
                 let following = (inner.log.last() + 1).saturating_sub(self.next);
                 Some(self.snapshot.len() as u64 + following)
             }
-            RouteId::Narrow(id) => {
-                let route = inner.routes.route(id);
-                self.outstanding(route)
-                    .or_else(|| Some(route.end().saturating_sub(self.index?)))
-            }
+            RouteId::Narrow(id) => self.pending_on(inner.routes.route(id)),
         }
+    }
+
+    fn pending_on(&self, route: &Route) -> Option<u64> {
+        self.outstanding(route)
+            .or_else(|| Some(route.end().saturating_sub(self.index?)))
     }
 
     /// How many retained events wait at the position. Counted one by one only

@@ -59,6 +59,13 @@ impl Log {
         self.slots.get(usize::try_from(index).ok()?)
     }
 
+    /// The retained slots from `sequence` on, which is not before the first.
+    pub(crate) fn iter_from(&self, sequence: u64) -> impl Iterator<Item = &Slot> {
+        let index = sequence.saturating_sub(self.first);
+        self.slots
+            .iter_from(usize::try_from(index).unwrap_or(usize::MAX))
+    }
+
     pub(crate) fn front(&self) -> Option<&Slot> {
         self.slots.front()
     }

@@ -186,6 +186,12 @@ impl Route {
         self.live.get(index).copied()
     }
 
+    /// The sequences of the remembered matches from number `index` on.
+    pub(crate) fn sequences_from(&self, index: u64) -> impl Iterator<Item = u64> {
+        let index = usize::try_from(index.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        self.live.iter_from(index).copied()
+    }
+
     /// The number of the first match, not before `from`, whose sequence is at
     /// least `sequence`.
     pub(crate) fn index_of(&self, from: u64, sequence: u64) -> u64 {

@@ -65,6 +65,18 @@ impl<T> SegmentedDeque<T> {
         }
     }
 
+    /// The elements from `index` on.
+    pub(crate) fn iter_from(&self, index: usize) -> impl Iterator<Item = &T> {
+        let first = self.segments.front().map_or(0, VecDeque::len);
+        let (segment, within) = match index.checked_sub(first) {
+            None => (0, index),
+            Some(rest) => (rest / SEGMENT + 1, rest % SEGMENT),
+        };
+        let mut rest = self.segments.iter().skip(segment);
+        let start = rest.next().map(|segment| segment.iter().skip(within));
+        start.into_iter().flatten().chain(rest.flatten())
+    }
+
     /// The first index from `from` on whose element does not satisfy `before`;
     /// elements that do come first.
     pub(crate) fn partition_point(&self, from: usize, before: impl Fn(&T) -> bool) -> usize {
@@ -107,6 +119,9 @@ mod tests {
                 prop_assert_eq!(ours.front(), plain.front());
                 for index in [0, 1, 511, 512, 513, plain.len().saturating_sub(1), plain.len()] {
                     prop_assert_eq!(ours.get(index), plain.get(index));
+                }
+                for index in [0, 1, 511, 512, 700, plain.len(), plain.len() + 1] {
+                    prop_assert!(ours.iter_from(index).eq(plain.iter().skip(index)));
                 }
                 let middle = next / 2;
                 let expected = plain.partition_point(|&element| element < middle);

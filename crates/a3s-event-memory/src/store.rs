@@ -129,22 +129,40 @@ impl Store {
     }
 
     /// Appends an event and returns its sequence.
-    pub(crate) fn publish(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
+    pub(crate) fn publish(&self, event: &Event) -> Result<u64> {
+        self.publish_checked(event, None, None)
+    }
+
+    pub(crate) fn publish_with(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
         options.validate()?;
+        let msg_id = options.msg_id.as_deref();
+        let fingerprint = msg_id.map(|id| self.fingerprinter.of(id));
+        self.publish_checked(event, fingerprint, options.expected_sequence)
+    }
+
+    fn publish_checked(
+        &self,
+        event: &Event,
+        fingerprint: Option<Fingerprint>,
+        expected: Option<u64>,
+    ) -> Result<u64> {
         let incoming = Incoming {
             event,
             size: self.check(event)?,
             subject_hash: self.subject_hasher.hash_one(event.subject.as_str()),
-            fingerprint: options
-                .msg_id
-                .as_deref()
-                .map(|id| self.fingerprinter.of(id)),
-            expected: options.expected_sequence,
+            fingerprint,
+            expected,
         };
-        Aftermath::after(|after| self.append(&incoming, after))
+        Aftermath::after(|after| self.append(&incoming, after)).map_err(|error| *error)
     }
 
-    fn append(&self, incoming: &Incoming<'_>, after: &mut Aftermath) -> Result<u64> {
+    // The error is large; in a box it is not copied from hand to hand as large
+    // as it is when all went well.
+    fn append(
+        &self,
+        incoming: &Incoming<'_>,
+        after: &mut Aftermath,
+    ) -> Result<u64, Box<EventError>> {
         let now = self.clock.now();
         let stored = self.clock.unix_millis(now);
         let mut inner = self.open_inner()?;
@@ -166,7 +184,7 @@ impl Store {
         {
             return match incoming.expected {
                 Some(expected) if original != expected + 1 => {
-                    Err(EventError::conflict(expected, last))
+                    Err(EventError::conflict(expected, last).into())
                 }
                 _ => Ok(original),
             };
@@ -174,7 +192,7 @@ impl Store {
         if let Some(expected) = incoming.expected
             && expected != last
         {
-            return Err(EventError::conflict(expected, last));
+            return Err(EventError::conflict(expected, last).into());
         }
 
         let subject = subject.unwrap_or_else(|| {
@@ -364,19 +382,21 @@ impl Store {
     fn retain(&self, inner: &mut Inner, unix_millis: u64, after: &mut Aftermath) {
         let limits = &self.limits;
         let mut changed = false;
-        while let Some(oldest) = inner.log.front() {
+        loop {
             let too_many = limits.max_events > 0 && inner.log.len() > limits.max_events;
             let too_large = limits.max_bytes > 0 && inner.log.bytes() > limits.max_bytes;
-            let too_old = limits.max_age_millis > 0
-                && oldest.stored.saturating_add(limits.max_age_millis) <= unix_millis;
+            let is_too_old =
+                |oldest: &Slot| oldest.stored.saturating_add(limits.max_age_millis) <= unix_millis;
+            let too_old = limits.max_age_millis > 0 && inner.log.front().is_some_and(is_too_old);
             if !(too_many || too_large || too_old) {
                 break;
             }
-            if let Some(slot) = inner.log.evict() {
-                inner.subjects.evicted(slot.subject);
-                after.free(slot.event);
-                changed = true;
-            }
+            let Some(slot) = inner.log.evict() else {
+                break;
+            };
+            inner.subjects.evicted(slot.subject);
+            after.free(slot.event);
+            changed = true;
         }
         if changed {
             let first = inner.log.first();

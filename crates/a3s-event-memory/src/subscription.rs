@@ -10,7 +10,7 @@ use std::{
 use a3s_event_core::{
     EventError, Result, async_trait,
     provider::{Answer, DeliveryHandle, PendingEvent, Settle, Settled, Subscription},
-    types::{Event, ReceivedEvent},
+    types::ReceivedEvent,
 };
 use tokio::{
     task::coop,
@@ -19,13 +19,17 @@ use tokio::{
 
 use crate::{
     clock::Nanos,
-    consumer::{Consumer, Places, Take, Taken},
+    consumer::{Consumer, Places, Taken, Without},
     cursor::Fetched,
     store::Store,
 };
 
 /// How many unfinished steps one poll takes before it lets other tasks run.
 const STEPS_PER_POLL: usize = 16;
+
+/// The consumer was removed. An error for itself: an [`EventError`] is large,
+/// and hands would pass it for every event.
+struct Removed;
 
 /// A handle on a consumer.
 pub(crate) struct MemorySubscription {
@@ -63,16 +67,19 @@ impl MemorySubscription {
     }
 
     fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ReceivedEvent>>> {
-        if self.owes_nothing {
-            return self.poll_batch(cx);
-        }
-        self.answer_current(Answer::Ack);
-        self.poll_taken(cx).map_ok(|taken| {
-            taken.map(|taken| {
-                self.current = Some(taken.position);
-                received(taken.sequence, taken.event, taken.deliveries, taken.pending)
+        let next = if self.owes_nothing {
+            self.poll_batch(cx)
+                .map_ok(|fetched| fetched.map(|fetched| received(fetched, 1)))
+        } else {
+            self.answer_current(Answer::Ack);
+            self.poll_taken(cx).map_ok(|taken| {
+                taken.map(|taken| {
+                    self.current = Some(taken.position);
+                    taken.received()
+                })
             })
-        })
+        };
+        next.map_err(|Removed| self.not_found())
     }
 
     fn poll_next_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<PendingEvent>>> {
@@ -80,41 +87,35 @@ impl MemorySubscription {
             self.consumer.return_batch(&mut self.batch);
         }
         self.answer_current(Answer::Ack);
-        self.poll_taken(cx).map_ok(|taken| {
-            taken.map(|taken| {
-                let handle = DeliveryHandle::new(Arc::clone(&self.settle), taken.position);
-                let received =
-                    received(taken.sequence, taken.event, taken.deliveries, taken.pending);
-                PendingEvent::with_handle(received, handle)
+        self.poll_taken(cx)
+            .map_ok(|taken| {
+                taken.map(|taken| {
+                    let handle = DeliveryHandle::new(Arc::clone(&self.settle), taken.position);
+                    PendingEvent::with_handle(taken.received(), handle)
+                })
             })
-        })
+            .map_err(|Removed| self.not_found())
     }
 
     /// Takes the next event that needs no answer.
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ReceivedEvent>>> {
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Fetched>, Removed>> {
         // A reader that always finds an event has to yield now and then.
         let budget = ready!(coop::poll_proceed(cx));
         for _ in 0..STEPS_PER_POLL {
             if self.ended || self.store.is_closed() {
                 return Poll::Ready(Ok(None));
             }
-            while let Some(Fetched {
-                sequence,
-                event,
-                pending,
-            }) = self.batch.pop_front()
-            {
-                if self.store.is_evicted(sequence) {
+            while let Some(fetched) = self.batch.pop_front() {
+                if self.store.is_evicted(fetched.sequence) {
                     self.consumer.lost_fetched();
                     continue;
                 }
                 budget.made_progress();
-                return Poll::Ready(Ok(Some(received(sequence, event, 1, pending))));
+                return Poll::Ready(Ok(Some(fetched)));
             }
             let (places, waker) = (&mut self.places, cx.waker());
-            let take = self.consumer.take_batch(&mut self.batch, places, waker);
-            if let Some(outcome) = self.poll_take(take, cx) {
-                return outcome.map_ok(|_| None);
+            if let Err(without) = self.consumer.take_batch(&mut self.batch, places, waker) {
+                ready!(self.poll_without_event(without, cx)?);
             }
         }
         cx.waker().wake_by_ref();
@@ -122,48 +123,47 @@ impl MemorySubscription {
     }
 
     /// Takes the next delivery.
-    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Taken>>> {
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Taken>, Removed>> {
         let budget = ready!(coop::poll_proceed(cx));
         for _ in 0..STEPS_PER_POLL {
             if self.ended {
                 return Poll::Ready(Ok(None));
             }
-            let take = self.consumer.take(&mut self.places, cx.waker());
-            if let Some(outcome) = self.poll_take(take, cx) {
-                if outcome.is_ready() {
+            match self.consumer.take(&mut self.places, cx.waker()) {
+                Ok(taken) => {
                     budget.made_progress();
+                    return Poll::Ready(Ok(Some(taken)));
                 }
-                return outcome;
+                Err(without) => ready!(self.poll_without_event(without, cx)?),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// What a take means for the caller; `None` to take again.
-    fn poll_take(
+    /// What it means for the caller that there is no event; ready to ask again.
+    fn poll_without_event(
         &mut self,
-        take: Take,
+        without: Without,
         cx: &mut Context<'_>,
-    ) -> Option<Poll<Result<Option<Taken>>>> {
-        Some(match take {
-            Take::Event(taken) => Poll::Ready(Ok(Some(taken))),
-            Take::Unfinished => return None,
-            Take::Wait(None) => Poll::Pending,
-            Take::Wait(Some(deadline)) => match self.poll_timer(deadline, cx) {
-                Poll::Ready(()) => return None,
-                Poll::Pending => Poll::Pending,
-            },
-            Take::Ended => {
+    ) -> Result<Poll<()>, Removed> {
+        match without {
+            Without::Unfinished => Ok(Poll::Ready(())),
+            Without::Until(None) => Ok(Poll::Pending),
+            Without::Until(Some(deadline)) => Ok(self.poll_timer(deadline, cx)),
+            Without::Ended => {
                 self.ended = true;
-                Poll::Ready(Ok(None))
+                Ok(Poll::Ready(()))
             }
-            Take::Removed => {
+            Without::Removed => {
                 self.ended = true;
-                let label = self.consumer.label();
-                Poll::Ready(Err(EventError::not_found("consumer", label)))
+                Err(Removed)
             }
-        })
+        }
+    }
+
+    fn not_found(&self) -> EventError {
+        EventError::not_found("consumer", self.consumer.label())
     }
 
     fn poll_timer(&mut self, deadline: Nanos, cx: &mut Context<'_>) -> Poll<()> {
@@ -201,7 +201,18 @@ impl MemorySubscription {
     }
 }
 
-fn received(sequence: u64, event: Event, deliveries: u64, pending: Option<u64>) -> ReceivedEvent {
+impl Taken {
+    fn received(self) -> ReceivedEvent {
+        received(self.fetched, self.deliveries)
+    }
+}
+
+fn received(fetched: Fetched, deliveries: u64) -> ReceivedEvent {
+    let Fetched {
+        sequence,
+        event,
+        pending,
+    } = fetched;
     let received = ReceivedEvent::new(event, sequence, deliveries, Store::STREAM);
     match pending {
         Some(pending) => received.with_pending(pending),

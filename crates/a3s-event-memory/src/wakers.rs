@@ -39,6 +39,7 @@ impl Wakers {
     }
 
     /// Leaves everybody to be woken once the locks are released.
+    #[inline]
     pub(crate) fn wake(&mut self, after: &mut Aftermath) {
         if !self.parked.is_empty() {
             self.parked.drain().for_each(|waker| after.wake(waker));

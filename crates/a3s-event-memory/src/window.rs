@@ -15,6 +15,8 @@ pub(crate) struct Window {
     segments: VecDeque<Option<Segment>>,
     /// The number of the first segment.
     base: u64,
+    /// The position that the next delivery gets.
+    end: u64,
     spare: Vec<Option<Pending>>,
     len: usize,
 }
@@ -58,25 +60,10 @@ impl Window {
         self.len == 0
     }
 
-    /// The position that the next delivery gets.
-    pub(crate) fn end(&self) -> u64 {
-        match self.segments.back() {
-            None => self.base * SEGMENT as u64,
-            Some(last) => {
-                let number = self.base + self.segments.len() as u64 - 1;
-                let used = last.as_ref().map_or(SEGMENT, |last| last.entries.len());
-                number * SEGMENT as u64 + used as u64
-            }
-        }
-    }
-
     pub(crate) fn push(&mut self, pending: Pending) -> u64 {
-        let position = self.end();
-        let has_room = matches!(
-            self.segments.back(),
-            Some(Some(last)) if last.entries.len() < SEGMENT
-        );
-        if !has_room {
+        let position = self.end;
+        // A segment goes only once it is full, so the last one has room until then.
+        if position.is_multiple_of(SEGMENT as u64) {
             self.segments.push_back(Some(Segment {
                 entries: std::mem::take(&mut self.spare),
                 unanswered: 0,
@@ -86,6 +73,7 @@ impl Window {
             last.entries.push(Some(pending));
             last.unanswered += 1;
             self.len += 1;
+            self.end += 1;
         }
         position
     }
@@ -210,7 +198,7 @@ mod tests {
             }
             let first = open.iter().map(|(position, _)| *position).min();
             prop_assert_eq!(window.next_from(0).map(|(position, _)| position), first);
-            let next = window.end();
+            let next = window.end;
             prop_assert_eq!(window.push(pending(1000)), next);
         }
     }

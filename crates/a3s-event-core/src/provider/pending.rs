@@ -244,7 +244,11 @@ impl DeliveryHandle {
     ///
     /// What the backend reports.
     pub async fn answer(&self, answer: Answer) -> Result<()> {
-        self.settle(answer).outcome().await
+        // Not through `outcome`: a future more would copy the result once more.
+        match self.settle(answer) {
+            Settled::Now(result) => result,
+            Settled::Later(future) => future.await,
+        }
     }
 
     /// Gives `answer` without waiting.

@@ -58,6 +58,8 @@ impl Stream for EventStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let outcome = match &mut self.state {
             State::Ready(subscription) => match subscription.poll_next(cx) {
+                // As most calls end, and without a look at what else it may be.
+                Some(Poll::Ready(Ok(Some(received)))) => return Poll::Ready(Some(Ok(received))),
                 Some(Poll::Ready(outcome)) => outcome,
                 Some(Poll::Pending) => return Poll::Pending,
                 None => {

@@ -26,8 +26,7 @@ pub(crate) type Make = Arc<dyn Fn() -> Arc<dyn Harness> + Send + Sync>;
 
 /// One run of a case: the provider under test and what may be expected of it.
 ///
-/// The functions in [`suite`](crate::suite) take one; a case of your own can
-/// too.
+/// The functions in [`suite`](crate::suite) take one.
 pub struct Case {
     /// The provider under test, empty at the start.
     pub provider: Arc<dyn EventProvider>,
@@ -152,6 +151,12 @@ impl Case {
     pub(crate) fn now_millis(&self) -> u64 {
         let (unix, started) = self.run.started;
         u64::try_from((unix + started.elapsed()).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Longer than the shortest ack wait: what did not come in this time does not
+    /// come.
+    pub(crate) fn long_after(&self) -> Duration {
+        ACK_WAIT + self.harness.quiet()
     }
 
     /// Long enough to tell two times of storing apart: a server on this machine
@@ -296,6 +301,14 @@ impl Run {
     fn opened(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn Harness>>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The shortest ack wait there is.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(1);
+
+/// Options with the shortest ack wait.
+pub(crate) fn impatient() -> SubscribeOptions {
+    SubscribeOptions::default().with_ack_wait_secs(ACK_WAIT.as_secs())
 }
 
 /// Whether the clock of a run is paused.

@@ -1,15 +1,13 @@
 //! Ephemeral subscriptions: who gets which event, in which order, and that
 //! nobody loses one.
 
-use std::pin::Pin;
-
 use a3s_event_core::{
-    provider::{Delivery, EventStream},
-    types::{DeliverPolicy, ReceivedEvent, SubscribeOptions},
+    provider::Delivery,
+    types::{DeliverPolicy, SubscribeOptions},
 };
 use futures_core::Stream;
 
-use crate::{Case, within};
+use crate::{Case, reader::next_of, within};
 
 /// "All that is retained and matches, then live."
 pub async fn what_is_retained_comes_first_then_what_follows(case: Case) {
@@ -343,8 +341,4 @@ async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
         })
     })
     .await
-}
-
-async fn next_of(stream: &mut EventStream) -> Option<a3s_event_core::Result<ReceivedEvent>> {
-    std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
 }

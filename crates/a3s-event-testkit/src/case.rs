@@ -2,6 +2,7 @@ mod guard;
 
 use std::{
     fmt,
+    panic::Location,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -16,9 +17,9 @@ use tokio::time::Instant;
 pub(crate) use guard::{claims_publish, claims_subscribe};
 
 use crate::{
-    Clock, Harness, Limits, Reader,
+    Harness, Limits, Reader,
     events::{CATEGORY, sample_event},
-    within::eventually,
+    within::{eventually, fail},
 };
 
 /// Makes the harness of one run.
@@ -26,8 +27,7 @@ pub(crate) type Make = Arc<dyn Fn() -> Arc<dyn Harness> + Send + Sync>;
 
 /// One run of a case: the provider under test and what may be expected of it.
 ///
-/// The functions in [`suite`](crate::suite) take one; a case of your own can
-/// too.
+/// The functions in [`suite`](crate::suite) take one.
 pub struct Case {
     /// The provider under test, empty at the start.
     pub provider: Arc<dyn EventProvider>,
@@ -64,20 +64,27 @@ impl Flavor {
 }
 
 impl Case {
-    pub(crate) async fn new(make: Make, flavor: Flavor, paused: bool) -> Self {
+    /// The case that a run begins with, over `harness`; what it makes comes from
+    /// `make`.
+    pub(crate) async fn first(
+        make: Make,
+        harness: Arc<dyn Harness>,
+        flavor: Flavor,
+        paused: bool,
+    ) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let run = Run {
+        let run = Arc::new(Run {
             make,
             flavor,
             paused,
             started: (since_epoch.unwrap_or_default(), Instant::now()),
             opened: Mutex::default(),
-        };
-        Self::open(Arc::new(run)).await
+        });
+        run.opened().push(Arc::clone(&harness));
+        Self::open(run, harness).await
     }
 
-    async fn open(run: Arc<Run>) -> Self {
-        let harness = run.harness();
+    async fn open(run: Arc<Run>, harness: Arc<dyn Harness>) -> Self {
         let ack_wait = Duration::from_secs(SubscribeOptions::DEFAULT_ACK_WAIT_SECS);
         let patiences = Duration::from_secs(5)..ack_wait;
         assert!(
@@ -104,7 +111,7 @@ impl Case {
 
     /// A case over another storage.
     pub(crate) async fn another(&self) -> Self {
-        Self::open(Arc::clone(&self.run)).await
+        Self::open(Arc::clone(&self.run), self.run.harness()).await
     }
 
     /// A case over another storage with limits, where the harness can set them.
@@ -152,6 +159,12 @@ impl Case {
     pub(crate) fn now_millis(&self) -> u64 {
         let (unix, started) = self.run.started;
         u64::try_from((unix + started.elapsed()).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Longer than the shortest ack wait: what did not come in this time does not
+    /// come.
+    pub(crate) fn long_after(&self) -> Duration {
+        ACK_WAIT + self.harness.quiet()
     }
 
     /// Long enough to tell two times of storing apart: a server on this machine
@@ -207,12 +220,12 @@ impl Case {
 
     #[track_caller]
     pub(crate) fn publish<'a>(&'a self, topic: &str) -> impl Future<Output = u64> + use<'a> {
-        let caller = std::panic::Location::caller();
+        let caller = Location::caller();
         let event = self.event(topic);
         async move {
             match self.provider.publish(&event).await {
                 Ok(sequence) => sequence,
-                Err(error) => crate::within::fail(caller, format_args!("not stored: {error:?}")),
+                Err(error) => fail(caller, format_args!("not stored: {error:?}")),
             }
         }
     }
@@ -248,12 +261,12 @@ impl Case {
     /// Subscribes to `pattern` with default options.
     #[track_caller]
     pub(crate) fn subscribe<'a>(&'a self, pattern: &str) -> impl Future<Output = Reader> + use<'a> {
-        let caller = std::panic::Location::caller();
+        let caller = Location::caller();
         let pattern = pattern.to_owned();
         async move {
             match self.provider.subscribe(&pattern).await {
                 Ok(subscription) => self.reader(subscription),
-                Err(error) => crate::within::fail(caller, format_args!("not opened: {error:?}")),
+                Err(error) => fail(caller, format_args!("not opened: {error:?}")),
             }
         }
     }
@@ -298,9 +311,12 @@ impl Run {
     }
 }
 
-/// Whether the clock of a run is paused.
-pub(crate) fn is_paused(harness: &dyn Harness, threads: bool) -> bool {
-    harness.clock() == Clock::Tokio && !threads
+/// The shortest ack wait there is.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(1);
+
+/// Options with the shortest ack wait.
+pub(crate) fn impatient() -> SubscribeOptions {
+    SubscribeOptions::default().with_ack_wait_secs(ACK_WAIT.as_secs())
 }
 
 /// Asserts that a call was refused because it is not supported.

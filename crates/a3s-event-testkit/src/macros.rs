@@ -205,16 +205,22 @@ macro_rules! __cases {
                 an_event_taken_apart_is_unanswered,
                 answers_may_come_out_of_order,
                 an_answer_may_come_from_another_task,
+            }
+            late {
                 a_late_ack_settles_the_event,
                 a_late_term_settles_the_event,
                 a_late_nak_brings_the_event_again_at_once,
                 a_nak_after_expiry_brings_the_event_once,
                 answers_to_settled_events_do_nothing,
                 an_ack_cancels_a_delayed_redelivery,
+                an_answer_after_close_settles,
+                answers_given_before_a_drop_count,
+            }
+            automatic {
                 next_acknowledges_when_the_caller_comes_back,
                 next_acknowledges_while_it_waits,
                 closing_does_not_acknowledge_the_last_event,
-                an_answer_after_close_settles,
+                a_stream_acknowledges_when_it_is_polled_again,
             }
             redelivery {
                 refused_events_come_in_the_order_of_the_refusals,
@@ -222,6 +228,7 @@ macro_rules! __cases {
                 refused_events_come_before_new_ones,
                 expired_events_come_before_new_ones,
                 a_delayed_event_holds_up_no_other,
+                delayed_events_that_are_due_come_before_new_ones,
                 delayed_events_come_in_the_order_of_their_times,
                 backoff_steps_follow_silence_and_the_last_repeats,
                 backoff_replaces_the_ack_wait,
@@ -286,6 +293,14 @@ macro_rules! __cases {
                 defaults_written_out_are_the_same_configuration,
                 racing_creators_agree_on_one_configuration [threads],
                 racing_openers_of_one_configuration_all_succeed [threads],
+            }
+            storage {
+                what_one_provider_stores_another_reads,
+                publish_options_hold_over_all_providers,
+                providers_share_the_work_of_a_durable,
+                closing_a_provider_flushes_its_answers,
+                a_mismatch_is_seen_by_every_provider,
+                unsubscribe_ends_the_handles_of_every_provider,
             }
             history {
                 history_is_newest_first,

@@ -1,10 +1,11 @@
-use std::{panic::Location, time::Duration};
+use std::{panic::Location, pin::Pin, time::Duration};
 
 use a3s_event_core::{
-    EventError,
-    provider::{PendingEvent, Subscription},
+    EventError, Result,
+    provider::{EventStream, PendingEvent, Subscription},
     types::ReceivedEvent,
 };
+use futures_core::Stream;
 use tokio::time::timeout;
 
 use crate::within::fail;
@@ -139,4 +140,9 @@ pub(crate) async fn whichever(one: &mut Reader, other: &mut Reader) -> PendingEv
         other.as_mut().poll(context)
     })
     .await
+}
+
+/// The next item of a stream.
+pub(crate) async fn next_of(stream: &mut EventStream) -> Option<Result<ReceivedEvent>> {
+    std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
 }

@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    Harness,
-    case::{Case, Flavor, Make, is_paused},
+    Clock, Harness,
+    case::{Case, Flavor, Make},
 };
 
 /// A case of the suite, as a value.
@@ -69,10 +69,11 @@ impl NamedCase {
     }
 
     fn run_once(self, make: Make, flavor: Flavor) {
-        let paused = is_paused(&*make(), self.threads);
+        let harness = make();
+        let paused = harness.clock() == Clock::Tokio && !self.threads;
         let runtime = runtime(self.threads, paused);
         let outcome = runtime.block_on(async move {
-            let case = Case::new(make, flavor, paused).await;
+            let case = Case::first(make, harness, flavor, paused).await;
             let cleaner = case.cleaner();
             let body = (self.body)(case);
             let outcome = tokio::spawn(limited(body)).await;

@@ -8,11 +8,14 @@
 //! - [`start`]
 //! - [`subjects`]
 //! - [`ack`]
+//! - [`late`]
+//! - [`automatic`]
 //! - [`redelivery`]
 //! - [`limits`]
 //! - [`durable`]
 //! - [`sharing`]
 //! - [`naming`]
+//! - [`storage`]
 //! - [`history`]
 //! - [`info`]
 //! - [`retention`]
@@ -20,12 +23,14 @@
 //! - [`lifecycle`]
 
 pub mod ack;
+pub mod automatic;
 pub mod batch;
 pub mod dedup;
 pub mod durable;
 pub mod expected;
 pub mod history;
 pub mod info;
+pub mod late;
 pub mod lifecycle;
 pub mod limits;
 pub mod naming;
@@ -35,5 +40,6 @@ pub mod redelivery;
 pub mod retention;
 pub mod sharing;
 pub mod start;
+pub mod storage;
 pub mod subjects;
 pub mod subscribe;

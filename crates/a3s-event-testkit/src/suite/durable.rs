@@ -2,11 +2,7 @@
 
 use a3s_event_core::types::SubscribeOptions;
 
-use crate::{Case, Reader};
-
-fn impatient() -> SubscribeOptions {
-    SubscribeOptions::default().with_ack_wait_secs(1)
-}
+use crate::{Case, Reader, case::impatient};
 
 fn plain() -> SubscribeOptions {
     SubscribeOptions::default()
@@ -44,8 +40,7 @@ pub async fn a_durable_resumes_after_close(case: Case) {
         unreachable!("it was claimed before");
     };
     assert_eq!(reader.acknowledge().await, 4);
-    let wait = std::time::Duration::from_secs(1) + case.harness().quiet();
-    reader.nothing_for(wait).await;
+    reader.nothing_for(case.long_after()).await;
 }
 
 /// A durable that exists before an event gets it, read or not in between.

@@ -44,8 +44,7 @@ pub async fn max_deliver_is_exact_for_silence(case: Case) {
     for count in 1..=2 {
         assert_eq!(reader.pending().await.received.num_delivered, count);
     }
-    let wait = Duration::from_secs(1) + case.harness().quiet();
-    reader.nothing_for(wait).await;
+    reader.nothing_for(case.long_after()).await;
     let next = case.publish("event").await;
     assert_eq!(reader.pending().await.received.sequence, next);
 }

@@ -96,6 +96,23 @@ pub async fn a_delayed_event_holds_up_no_other(case: Case) {
     assert_eq!(again.received.sequence, 1);
 }
 
+/// "Redeliveries precede new events": those whose delay is over.
+pub async fn delayed_events_that_are_due_come_before_new_ones(case: Case) {
+    if !case.delays().await {
+        return;
+    }
+    case.publish_many("event", 3).await;
+    let Some(mut reader) = case.ephemeral(&case.on_demand()).await else {
+        return;
+    };
+    let delay = Duration::from_millis(500);
+    reader.pending().await.nak_after(delay).await.unwrap();
+    case.pass(delay * 2).await;
+    let again = reader.pending().await.received;
+    assert_eq!((again.sequence, again.num_delivered), (1, 2));
+    assert_eq!(reader.pending().await.received.sequence, 2);
+}
+
 /// Shorter delays overtake longer ones.
 pub async fn delayed_events_come_in_the_order_of_their_times(case: Case) {
     if !case.delays().await {

@@ -7,3 +7,4 @@ mod listed;
 mod modest;
 mod mutant;
 mod mutants;
+mod running;

@@ -25,7 +25,8 @@ pub(super) const MUTANTS: Table = &[
             ..GOOD
         },
         &[
-            "ack::a_nak_after_expiry_brings_the_event_once",
+            "late::answers_given_before_a_drop_count",
+            "late::a_nak_after_expiry_brings_the_event_once",
             "ack::an_acknowledged_event_never_returns",
             "ack::answers_may_come_out_of_order",
         ],
@@ -66,7 +67,7 @@ pub(super) const MUTANTS: Table = &[
             ..GOOD
         },
         &[
-            "ack::a_late_term_settles_the_event",
+            "late::a_late_term_settles_the_event",
             "ack::a_terminated_event_never_returns",
             "limits::every_settlement_frees_its_place",
         ],
@@ -198,9 +199,9 @@ pub(super) const MUTANTS: Table = &[
             ..GOOD
         },
         &[
-            "ack::a_late_ack_settles_the_event",
-            "ack::a_late_nak_brings_the_event_again_at_once",
-            "ack::an_ack_cancels_a_delayed_redelivery",
+            "late::a_late_ack_settles_the_event",
+            "late::a_late_nak_brings_the_event_again_at_once",
+            "late::an_ack_cancels_a_delayed_redelivery",
         ],
     ),
     (
@@ -214,7 +215,7 @@ pub(super) const MUTANTS: Table = &[
             },
             ..GOOD
         },
-        &["ack::answers_to_settled_events_do_nothing"],
+        &["late::answers_to_settled_events_do_nothing"],
     ),
     (
         "ignores answers once the subscription is closed",
@@ -227,7 +228,7 @@ pub(super) const MUTANTS: Table = &[
             },
             ..GOOD
         },
-        &["ack::an_answer_after_close_settles"],
+        &["late::an_answer_after_close_settles"],
     ),
     (
         "refuses naks",
@@ -258,8 +259,9 @@ pub(super) const MUTANTS: Table = &[
             ..GOOD
         },
         &[
-            "ack::closing_does_not_acknowledge_the_last_event",
-            "ack::next_acknowledges_when_the_caller_comes_back",
+            "automatic::a_stream_acknowledges_when_it_is_polled_again",
+            "automatic::closing_does_not_acknowledge_the_last_event",
+            "automatic::next_acknowledges_when_the_caller_comes_back",
         ],
     ),
     (
@@ -269,7 +271,8 @@ pub(super) const MUTANTS: Table = &[
             ..GOOD
         },
         &[
-            "ack::next_acknowledges_while_it_waits",
+            "automatic::a_stream_acknowledges_when_it_is_polled_again",
+            "automatic::next_acknowledges_while_it_waits",
             "limits::automatic_answers_free_their_places",
         ],
     ),

@@ -154,6 +154,7 @@ pub(super) const MUTANTS: Table = &[
         "reads ahead whatever the options say",
         Mutant { hoard: 60, ..GOOD },
         &[
+            "redelivery::delayed_events_that_are_due_come_before_new_ones",
             "durable::a_durable_resumes_after_drop",
             "sharing::drop_gives_back_unseen_events",
         ],

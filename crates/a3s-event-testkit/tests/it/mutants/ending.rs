@@ -124,6 +124,12 @@ pub(super) const MUTANTS: Table = &[
             ..GOOD
         },
         &[
+            "storage::what_one_provider_stores_another_reads",
+            "storage::publish_options_hold_over_all_providers",
+            "storage::providers_share_the_work_of_a_durable",
+            "storage::closing_a_provider_flushes_its_answers",
+            "storage::a_mismatch_is_seen_by_every_provider",
+            "storage::unsubscribe_ends_the_handles_of_every_provider",
             "durable::a_position_outlives_the_process",
             "lifecycle::closing_concerns_one_provider",
         ],

@@ -1,4 +1,10 @@
-use std::{panic::Location, pin::Pin, time::Duration};
+use std::{
+    future::poll_fn,
+    panic::Location,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use a3s_event_core::{
     EventError, Result,
@@ -130,9 +136,9 @@ impl Reader {
 
 /// The next event of either reader.
 pub(crate) async fn whichever(one: &mut Reader, other: &mut Reader) -> PendingEvent {
-    let mut one = std::pin::pin!(one.pending());
-    let mut other = std::pin::pin!(other.pending());
-    std::future::poll_fn(|context| {
+    let mut one = pin!(one.pending());
+    let mut other = pin!(other.pending());
+    poll_fn(|context| {
         let first = one.as_mut().poll(context);
         if first.is_ready() {
             return first;
@@ -144,5 +150,15 @@ pub(crate) async fn whichever(one: &mut Reader, other: &mut Reader) -> PendingEv
 
 /// The next item of a stream.
 pub(crate) async fn next_of(stream: &mut EventStream) -> Option<Result<ReceivedEvent>> {
-    std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
+    poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
+}
+
+/// Polls once; `None` if the future was not ready. It is dropped either way.
+pub(crate) async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

@@ -17,11 +17,12 @@ pub async fn a_durable_resumes_after_drop(case: Case) {
     assert_eq!(reader.acknowledge().await, 1);
     assert_eq!(reader.acknowledge().await, 2);
     drop(reader);
-    case.publish("event").await;
     let mut reader = reopen(&case, "reader").await;
-    for expected in 3..=5 {
+    for expected in 3..=4 {
         assert_eq!(reader.acknowledge().await, expected);
     }
+    let sequence = case.publish("event").await;
+    assert_eq!(reader.acknowledge().await, sequence);
     reader.nothing().await;
 }
 

@@ -1,6 +1,6 @@
 //! Reading back: the newest events, newest first.
 
-use a3s_event_core::types::Event;
+use a3s_event_core::{subject::matches, types::Event};
 
 use crate::Case;
 
@@ -61,7 +61,7 @@ pub async fn the_limit_counts_matching_events(case: Case) {
             let history = case.provider.history(Some(&pattern), limit).await.unwrap();
             let matching = wanted
                 .iter()
-                .filter(|event| a3s_event_core::subject::matches(&pattern, &event.subject));
+                .filter(|event| matches(&pattern, &event.subject));
             let expected: Vec<Event> = matching.take(limit).cloned().collect();
             assert_eq!(history, expected, "newest {limit} of {pattern}");
         }

@@ -1,5 +1,7 @@
 //! What a provider says about itself.
 
+use std::time::Duration;
+
 use a3s_event_core::{EventError, provider::ConsumerInfo, types::SubscribeOptions};
 use serde_json::json;
 
@@ -104,7 +106,7 @@ pub async fn consumer_info_tells_what_is_left(case: Case) {
     taken.remove(0).ack().await.unwrap();
     assert_left(&case, 2, 2).await;
     if case.claims().nak_delay {
-        let delay = std::time::Duration::from_secs(20);
+        let delay = Duration::from_secs(20);
         taken.remove(0).nak_after(delay).await.unwrap();
         assert_left(&case, 2, 2).await;
     }

@@ -1,7 +1,7 @@
 //! Names of durables, and what a name stands for.
 
 use a3s_event_core::{
-    EventError,
+    EventError, Result,
     provider::Subscription,
     types::{DeliverPolicy, SubscribeOptions},
 };
@@ -55,11 +55,7 @@ pub async fn names_that_cannot_travel_are_refused(case: Case) {
 }
 
 #[track_caller]
-fn assert_invalid_name(
-    case: &Case,
-    name: &str,
-    opened: a3s_event_core::Result<Box<dyn Subscription>>,
-) {
+fn assert_invalid_name(case: &Case, name: &str, opened: Result<Box<dyn Subscription>>) {
     match opened {
         Err(EventError::InvalidOption { option, .. }) => assert_eq!(option, "consumer_name"),
         Err(EventError::Unsupported { .. }) if !case.claims().durability => {}
@@ -303,7 +299,7 @@ pub async fn racing_openers_of_one_configuration_all_succeed(case: Case) {
 }
 
 /// Opens the durable of these cases and drops it.
-async fn open(case: &Case, options: &SubscribeOptions) -> a3s_event_core::Result<()> {
+async fn open(case: &Case, options: &SubscribeOptions) -> Result<()> {
     let pattern = case.everything();
     let opened = case
         .provider

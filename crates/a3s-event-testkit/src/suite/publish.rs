@@ -1,6 +1,6 @@
 //! Publishing: sequences, visibility, and what a stored event keeps.
 
-use std::slice;
+use std::{collections::HashSet, slice};
 
 use a3s_event_core::{
     EventError,
@@ -8,7 +8,7 @@ use a3s_event_core::{
 };
 use serde_json::{Value, json};
 
-use crate::{Case, within};
+use crate::{Case, reader::poll_once, within};
 
 /// "Sequences start at 1 and strictly increase."
 pub async fn sequences_start_at_one_and_strictly_increase(case: Case) {
@@ -270,15 +270,7 @@ pub async fn a_cancelled_publish_leaves_the_provider_usable(case: Case) {
     let mut expected = Vec::new();
     for _ in 0..10 {
         let cancelled = case.event("cancelled");
-        {
-            let mut publish = case.provider.publish(&cancelled);
-            // One poll, and the future is gone.
-            std::future::poll_fn(|context| {
-                let _: std::task::Poll<_> = publish.as_mut().poll(context);
-                std::task::Poll::Ready(())
-            })
-            .await;
-        }
+        drop(poll_once(case.provider.publish(&cancelled)).await);
         let event = case.event("kept");
         within(case.patience(), case.provider.publish(&event))
             .await
@@ -288,7 +280,7 @@ pub async fn a_cancelled_publish_leaves_the_provider_usable(case: Case) {
     let stored = case.stored_ids().await;
     let kept: Vec<&String> = stored.iter().filter(|id| expected.contains(id)).collect();
     assert_eq!(kept, expected.iter().collect::<Vec<_>>());
-    let distinct: std::collections::HashSet<&String> = stored.iter().collect();
+    let distinct: HashSet<&String> = stored.iter().collect();
     assert_eq!(distinct.len(), stored.len());
 }
 

@@ -2,6 +2,8 @@
 //! the harness cannot make a stream small, nothing is evicted and all of it
 //! comes.
 
+use std::time::Duration;
+
 use a3s_event_core::types::SubscribeOptions;
 
 use crate::{Case, Limits, Reader};
@@ -92,7 +94,7 @@ pub async fn evicted_events_are_not_redelivered(case: Case) {
     drop(reader.take(3).await);
     case.publish_many("event", 6).await;
     // Retained: 5 to 9. Those of 1 to 3 that are retained expired meanwhile.
-    case.pass(std::time::Duration::from_millis(1500)).await;
+    case.pass(Duration::from_millis(1500)).await;
     let expected: &[u64] = if evicts {
         &[5, 6, 7, 8, 9]
     } else {

@@ -1,6 +1,6 @@
 //! Several handles on one durable name: they share the work.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use a3s_event_core::types::SubscribeOptions;
 use tokio::{sync::Mutex, time::timeout};
@@ -240,7 +240,7 @@ pub async fn concurrent_handles_share_a_backlog(case: Case) {
 }
 
 /// Every sequence of `expected` comes, in any order, and is acknowledged.
-async fn assert_all_come(reader: &mut Reader, expected: std::ops::RangeInclusive<u64>) {
+async fn assert_all_come(reader: &mut Reader, expected: RangeInclusive<u64>) {
     let mut got = Vec::new();
     for _ in expected.clone() {
         got.push(reader.acknowledge().await);

@@ -5,9 +5,12 @@ use a3s_event_core::{
     provider::Delivery,
     types::{DeliverPolicy, SubscribeOptions},
 };
-use futures_core::Stream;
 
-use crate::{Case, reader::next_of, within};
+use crate::{
+    Case,
+    reader::{next_of, poll_once},
+    within,
+};
 
 /// "All that is retained and matches, then live."
 pub async fn what_is_retained_comes_first_then_what_follows(case: Case) {
@@ -151,13 +154,10 @@ pub async fn a_stream_gives_what_next_gives(case: Case) {
             (received.event, received.sequence, received.num_delivered)
         );
     }
-    let mut stream = Box::pin(stream);
-    let waiting = std::future::poll_fn(|context| stream.as_mut().poll_next(context));
-    assert!(poll_once(waiting).await.is_none());
+    assert!(poll_once(next_of(&mut stream)).await.is_none());
     case.publish("wake").await;
-    let woken = std::future::poll_fn(|context| stream.as_mut().poll_next(context));
-    let woken = within(case.patience(), woken).await.unwrap().unwrap();
-    assert_eq!(woken.sequence, 11);
+    let woken = within(case.patience(), next_of(&mut stream)).await;
+    assert_eq!(woken.unwrap().unwrap().sequence, 11);
 }
 
 /// A stream ends when its provider is closed.
@@ -334,16 +334,4 @@ pub async fn a_delivered_event_belongs_to_its_reader(case: Case) {
         received.summary.push('!');
     }
     assert_eq!(case.provider.history(None, 1).await.unwrap(), [event]);
-}
-
-/// Polls once; `None` if the future was not ready.
-async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|context| {
-        std::task::Poll::Ready(match future.as_mut().poll(context) {
-            std::task::Poll::Ready(output) => Some(output),
-            std::task::Poll::Pending => None,
-        })
-    })
-    .await
 }

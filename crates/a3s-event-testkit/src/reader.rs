@@ -27,54 +27,70 @@ impl Reader {
     /// The next event, to be answered by the case.
     #[track_caller]
     pub(crate) fn pending(&mut self) -> impl Future<Output = PendingEvent> {
-        let caller = Location::caller();
-        async move {
-            match timeout(self.patience, self.subscription.next_manual_ack()).await {
-                Ok(Ok(Some(pending))) => pending,
-                Ok(outcome) => fail(caller, format_args!("no event but {outcome:?}")),
-                Err(_) => fail(caller, format_args!("no event in {:?}", self.patience)),
-            }
-        }
+        self.pending_for(Location::caller())
     }
 
     /// The next event, acknowledged when the case comes back.
     #[track_caller]
     pub(crate) fn received(&mut self) -> impl Future<Output = ReceivedEvent> {
-        let caller = Location::caller();
-        async move {
-            match timeout(self.patience, self.subscription.next()).await {
-                Ok(Ok(Some(received))) => received,
-                Ok(outcome) => fail(caller, format_args!("no event but {outcome:?}")),
-                Err(_) => fail(caller, format_args!("no event in {:?}", self.patience)),
-            }
-        }
+        self.received_for(Location::caller())
     }
 
     /// The next `count` events, unanswered.
-    pub(crate) async fn take(&mut self, count: usize) -> Vec<PendingEvent> {
-        let mut taken = Vec::new();
-        for _ in 0..count {
-            taken.push(self.pending().await);
+    #[track_caller]
+    pub(crate) fn take(&mut self, count: usize) -> impl Future<Output = Vec<PendingEvent>> {
+        let caller = Location::caller();
+        async move {
+            let mut taken = Vec::new();
+            for _ in 0..count {
+                taken.push(self.pending_for(caller).await);
+            }
+            taken
         }
-        taken
     }
 
     /// The sequences of the next `count` events, all but the last acknowledged.
-    pub(crate) async fn sequences(&mut self, count: usize) -> Vec<u64> {
-        let mut sequences = Vec::new();
-        for _ in 0..count {
-            sequences.push(self.received().await.sequence);
+    #[track_caller]
+    pub(crate) fn sequences(&mut self, count: usize) -> impl Future<Output = Vec<u64>> {
+        let caller = Location::caller();
+        async move {
+            let mut sequences = Vec::new();
+            for _ in 0..count {
+                sequences.push(self.received_for(caller).await.sequence);
+            }
+            sequences
         }
-        sequences
     }
 
     /// The sequence of the next event, which is acknowledged, and so it is when
     /// this returns as far as the backend lets one know.
-    pub(crate) async fn acknowledge(&mut self) -> u64 {
-        let pending = self.pending().await;
-        let sequence = pending.received.sequence;
-        pending.ack_confirmed().await.unwrap();
-        sequence
+    #[track_caller]
+    pub(crate) fn acknowledge(&mut self) -> impl Future<Output = u64> {
+        let caller = Location::caller();
+        async move {
+            let pending = self.pending_for(caller).await;
+            let sequence = pending.received.sequence;
+            if let Err(error) = pending.ack_confirmed().await {
+                fail(caller, format_args!("not acknowledged: {error:?}"));
+            }
+            sequence
+        }
+    }
+
+    async fn pending_for(&mut self, caller: &'static Location<'static>) -> PendingEvent {
+        match timeout(self.patience, self.subscription.next_manual_ack()).await {
+            Ok(Ok(Some(pending))) => pending,
+            Ok(outcome) => fail(caller, format_args!("no event but {outcome:?}")),
+            Err(_) => fail(caller, format_args!("no event in {:?}", self.patience)),
+        }
+    }
+
+    async fn received_for(&mut self, caller: &'static Location<'static>) -> ReceivedEvent {
+        match timeout(self.patience, self.subscription.next()).await {
+            Ok(Ok(Some(received))) => received,
+            Ok(outcome) => fail(caller, format_args!("no event but {outcome:?}")),
+            Err(_) => fail(caller, format_args!("no event in {:?}", self.patience)),
+        }
     }
 
     /// Watches that nothing comes for a moment.

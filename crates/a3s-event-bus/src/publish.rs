@@ -306,3 +306,6 @@ impl EventBus {
         error
     }
 }
+
+#[cfg(test)]
+mod tests;

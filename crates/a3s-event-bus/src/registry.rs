@@ -34,7 +34,8 @@ pub(crate) struct Registry {
 pub(crate) enum Retirement {
     /// It is not retired any more: removed, or needed again.
     Over,
-    /// Something rests in it: at most so many events from before now.
+    /// Something rests in it: at most so many events from before it was asked
+    /// first.
     Draining { resting: u64 },
     /// The provider cannot tell what rests in it.
     Unknown,
@@ -56,8 +57,15 @@ impl Registry {
         self.changes.subscribe()
     }
 
-    /// Makes open handles look at their retired consumers again.
-    pub(crate) fn nudge(&self) {
+    /// Says that a delivery of `consumer` is settled.
+    pub(crate) fn settled(&self, consumer: &str) {
+        if self.table().retired.contains_key(consumer) {
+            self.wake_handles();
+        }
+    }
+
+    /// Makes open handles look at the table, and ask about retired consumers.
+    fn wake_handles(&self) {
         self.changes.send_replace(());
     }
 
@@ -196,12 +204,20 @@ impl Registry {
             };
             let undelivered = info.pending > 0 && overlapping && !caught_up;
             if info.unanswered > 0 || undelivered {
-                let resting = info.pending.saturating_add(info.unanswered);
+                let now = info.pending.saturating_add(info.unanswered);
+                let resting = self.note_resting(consumer, now);
                 return Ok(Retirement::Draining { resting });
             }
         }
         self.unsubscribe(consumer).await?;
         Ok(Retirement::Over)
+    }
+
+    /// Remembers what rested in a consumer when it was asked first.
+    fn note_resting(&self, consumer: &str, resting: u64) -> u64 {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let retired = table.retired.get_mut(consumer);
+        retired.map_or(resting, |retired| *retired.resting.get_or_insert(resting))
     }
 
     async fn unsubscribe(&self, consumer: &str) -> Result<()> {
@@ -341,7 +357,7 @@ impl Registry {
 
     fn replace(&self, table: Table) {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
-        self.nudge();
+        self.wake_handles();
     }
 
     fn table(&self) -> RwLockReadGuard<'_, Table> {

@@ -19,7 +19,7 @@ use crate::{
 };
 use handle::{BusSubscription, Feed};
 use merged::Merged;
-use route::Route;
+use route::{Origin, Route};
 
 impl EventBus {
     /// Subscribes to everything that matches `pattern`: what is retained, then
@@ -60,7 +60,7 @@ impl EventBus {
         let subscription = self.backend.provider().subscribe(pattern.as_str()).await?;
         let feed = Feed::One {
             subscription,
-            consumer: None,
+            origin: Origin::default(),
         };
         Ok(self.through_pipeline(feed, None, pattern.as_str().to_owned(), None))
     }
@@ -210,7 +210,10 @@ impl EventBus {
             let consumer: Option<Arc<str>> = durable.then(|| name.into());
             let feed = Feed::One {
                 subscription,
-                consumer: consumer.clone(),
+                origin: Origin {
+                    consumer: consumer.clone(),
+                    registry: Arc::downgrade(&self.registry),
+                },
             };
             let template = pattern.as_str().to_owned();
             let cap = filter.options.as_ref();
@@ -284,7 +287,7 @@ impl EventBus {
             match <[_; 1]>::try_from(opened) {
                 Ok([(_, subscription)]) => Feed::One {
                     subscription,
-                    consumer: None,
+                    origin: Origin::default(),
                 },
                 Err(opened) => Feed::Many(Merged::ephemeral(registry, subscriber_id, opened)),
             }

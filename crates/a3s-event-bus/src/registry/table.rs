@@ -24,6 +24,8 @@ pub(crate) struct Retired {
     pub(crate) subject: String,
     /// What it was created with.
     pub(crate) options: Option<SubscribeOptions>,
+    /// How many events rested in it when the provider was asked first.
+    pub(super) resting: Option<u64>,
 }
 
 /// What putting a filter changed.
@@ -136,6 +138,7 @@ impl Retired {
             subscriber_id: filter.subscriber_id.clone(),
             subject: subject.clone(),
             options: filter.options.clone(),
+            resting: None,
         };
         filter.subjects.iter().map(retire).collect()
     }
@@ -158,6 +161,7 @@ impl Retired {
             subscriber_id: subscriber_id.to_owned(),
             subject: subject.to_owned(),
             options: filter.options.clone(),
+            resting: None,
         })
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct BusSubscription {
 pub(crate) enum Feed {
     One {
         subscription: Box<dyn Subscription>,
-        consumer: Option<Arc<str>>,
+        origin: Origin,
     },
     Many(Merged),
 }
@@ -270,14 +270,10 @@ impl Feed {
         match self {
             Self::One {
                 subscription,
-                consumer,
+                origin,
             } => {
                 let delivery = subscription.next_delivery().await?;
-                let origin = Origin {
-                    consumer: consumer.clone(),
-                    retired_in: None,
-                };
-                Ok(delivery.map(|delivery| (delivery, origin)))
+                Ok(delivery.map(|delivery| (delivery, origin.clone())))
             }
             Self::Many(merged) => merged.next().await,
         }

@@ -32,15 +32,17 @@ pub(crate) struct Route {
 pub(crate) struct Origin {
     /// The durable consumer, where there is one.
     pub(crate) consumer: Option<Arc<str>>,
-    /// Set when the consumer is retired: it may be drained after this answer.
-    pub(crate) retired_in: Option<Weak<Registry>>,
+    /// Who keeps the consumer. Gone with the bus.
+    pub(crate) registry: Weak<Registry>,
 }
 
 impl Origin {
-    /// Tells the registry that a retired consumer may be drained now.
+    /// Says that a delivery is settled: a retired consumer may be drained now.
     pub(crate) fn settled(&self) {
-        if let Some(registry) = self.retired_in.as_ref().and_then(Weak::upgrade) {
-            registry.nudge();
+        if let Some(consumer) = &self.consumer
+            && let Some(registry) = self.registry.upgrade()
+        {
+            registry.settled(consumer);
         }
     }
 }

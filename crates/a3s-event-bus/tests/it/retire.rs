@@ -11,7 +11,7 @@ use a3s_event_core::{
 use a3s_event_memory::MemoryProvider;
 
 use crate::support::{
-    Nine, Scripted, at_once, capped, durable, filter, next, next_pending, publish, within,
+    Nine, Scripted, at_once, capped, durable, event, filter, next, next_pending, publish, within,
 };
 
 async fn update(bus: &EventBus, subjects: &[&str]) {
@@ -369,4 +369,59 @@ async fn a_question_that_nobody_waits_for_holds_up_no_change() {
     scripted.set_info(Some(ConsumerInfo::new(0, 0)));
     assert!(at_once(subscription.next()).await.is_none());
     assert_eq!(scripted.unsubscribed(), ["a events.b.>"]);
+}
+
+#[tokio::test]
+async fn what_is_published_after_a_change_comes_from_the_subjects_that_stay() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.x.*", "events.*.a"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    publish(&bus, "events.x.b").await;
+    let held = next_pending(&mut subscription).await;
+    update(&bus, &["events.*.a"]).await;
+    for _ in 0..10 {
+        publish(&bus, "events.x.a").await;
+    }
+    let mut handed_over = 0;
+    while let Some(pending) = at_once(subscription.next_manual_ack()).await {
+        pending.unwrap().unwrap().ack().await.unwrap();
+        handed_over += 1;
+    }
+    // As many may come twice as were unanswered when it changed.
+    assert!((10..=11).contains(&handed_over), "{handed_over}");
+    held.ack().await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(!exists(&bus, "events.x.*").await);
+}
+
+#[tokio::test]
+async fn undelivered_events_that_nobody_asks_for_any_more_keep_no_consumer() {
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.x.*", "events.*.a"]).await;
+    drop(bus.subscribe_as("a").await.unwrap());
+    publish(&bus, "events.x.b").await;
+    publish(&bus, "events.x.c").await;
+    update(&bus, &["events.*.a"]).await;
+    // It might be one that the other subject matches.
+    assert!(exists(&bus, "events.x.*").await);
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert!(!exists(&bus, "events.x.*").await);
+}
+
+#[tokio::test]
+async fn a_subject_that_stays_busy_does_not_keep_its_consumer() {
+    let scripted = Scripted::default();
+    scripted.set_info(Some(ConsumerInfo::new(0, 1)));
+    let bus = EventBus::new(scripted.clone());
+    update(&bus, &["events.a.>", "events.*.x"]).await;
+    update(&bus, &["events.a.>"]).await;
+    let mut draining = bus.create_subscriber("a").await.unwrap().remove(1);
+    scripted.deliver(event("events.a.x", serde_json::Value::Null), 1, 1);
+    let last = next_pending(&mut draining).await;
+    // Everything from before the change was seen; more is published all the time.
+    scripted.set_info(Some(ConsumerInfo::new(5, 0)));
+    last.ack().await.unwrap();
+    assert_eq!(within(draining.next()).await.unwrap(), None);
+    assert_eq!(scripted.unsubscribed(), ["a events.*.x"]);
 }

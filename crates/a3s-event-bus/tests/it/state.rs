@@ -468,3 +468,36 @@ async fn a_wider_subject_in_new_code_leaves_no_gap() {
     assert_eq!(next(&mut subscription).await.sequence, 1);
     assert!(!exists(&new, "a events.a.b").await);
 }
+
+#[tokio::test]
+async fn the_note_of_a_consumer_that_somebody_else_removed_goes_too() {
+    let first = EventBus::new(MemoryProvider::default());
+    let store = crashed_between_save_and_removal(&first).await;
+    let mut bus = EventBus::from_provider(first.provider_arc());
+    bus.set_state_store(Arc::clone(&store) as _).await.unwrap();
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    // Handed over and held, so that the handle waits for its answer.
+    let held = next_pending(&mut subscription).await;
+    assert!(at_once(subscription.next()).await.is_none());
+    bus.provider().unsubscribe("a events.b.>").await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert_eq!(store.ids(), ["a"]);
+    held.ack().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_note_never_stands_against_a_filter() {
+    let mut filters = Vec::new();
+    for index in 0..16 {
+        let id = format!("subscriber-{index}");
+        filters.push(durable(&id, &["events.a.>"]));
+        filters.push(durable(
+            &format!("$retired {id} events.a.>"),
+            &["events.a.>"],
+        ));
+    }
+    let store = Store::holding(filters);
+    let bus = with_store(&store).await;
+    assert_eq!(bus.list_subscriptions().await.len(), 16);
+    assert_eq!(store.ids().len(), 16);
+}

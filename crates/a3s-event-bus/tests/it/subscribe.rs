@@ -338,6 +338,8 @@ async fn positions_do_not_depend_on_the_order_of_subjects() {
     bus.update_subscription(durable("a", &["events.b.>", "events.a.>"]))
         .await
         .unwrap();
+    let kept = bus.get_subscription("a").await.unwrap().subjects;
+    assert_eq!(kept, ["events.a.>", "events.b.>"]);
     let mut subscription = bus.subscribe_as("a").await.unwrap();
     assert!(at_once(subscription.next()).await.is_none());
 }

@@ -200,7 +200,7 @@ impl Source {
     pub(super) fn origin(&self, registry: &Weak<Registry>) -> Origin {
         Origin {
             consumer: self.consumer.clone(),
-            retired_in: self.is_retired().then(|| Weak::clone(registry)),
+            registry: Weak::clone(registry),
         }
     }
 

@@ -164,7 +164,7 @@ impl Reader {
     /// answer to an event that is handed over without one would be lost.
     pub(crate) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffered>>> {
         loop {
-            let up = self.poll_connection(cx);
+            let up = self.notice_connection();
             if let Some(end) = &self.end {
                 return Poll::Ready(end.outcome());
             }
@@ -191,6 +191,9 @@ impl Reader {
             if up && self.poll_ask(cx) {
                 continue;
             }
+            if self.poll_change(cx) {
+                continue;
+            }
             if self.poll_timer(cx, up).is_pending() {
                 self.waker = Some(cx.waker().clone());
                 return Poll::Pending;
@@ -206,22 +209,32 @@ impl Reader {
     /// Waits until answers can be sent. `false` when the provider is closed.
     pub(crate) fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
-            let up = self.poll_connection(cx);
+            let up = self.notice_connection();
             if self.end.is_some() {
                 return Poll::Ready(!matches!(self.end, Some(End::Closed)));
             }
             if up {
                 return Poll::Ready(true);
             }
-            ready!(self.poll_timer(cx, false));
+            if !self.poll_change(cx) {
+                ready!(self.poll_timer(cx, false));
+            }
+        }
+    }
+
+    /// Asks to be woken when the connection changes; says whether it just has.
+    fn poll_change(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.changed.poll_unpin(cx) {
+            Poll::Ready(changes) => {
+                self.changed = next_change(changes);
+                true
+            }
+            Poll::Pending => false,
         }
     }
 
     /// Notices what became of the connection; says whether it is up.
-    fn poll_connection(&mut self, cx: &mut Context<'_>) -> bool {
-        while let Poll::Ready(changes) = self.changed.poll_unpin(cx) {
-            self.changed = next_change(changes);
-        }
+    fn notice_connection(&mut self) -> bool {
         let connection = &self.provider.connection;
         if connection.is_closed() {
             self.end.get_or_insert(End::Closed);

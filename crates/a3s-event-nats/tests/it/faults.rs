@@ -116,8 +116,11 @@ async fn resume_time(
 ) -> Duration {
     let event = sample_event(provider, "a");
     let publishing = async {
-        // Waits until the connection is up, then publishes at once.
-        provider.publish(&event).await.unwrap();
+        // Waits until the connection is up, then publishes at once. Where the
+        // machine is slow to restart the server, one wait may not be enough.
+        while let Err(error) = provider.publish(&event).await {
+            assert!(error.is_retryable(), "{error:?}");
+        }
         Instant::now()
     };
     server.kill().unwrap();

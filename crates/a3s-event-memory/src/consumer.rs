@@ -1,26 +1,27 @@
+mod answer;
+mod settings;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
-    time::Duration,
 };
 
 use a3s_event_core::{
-    EventError, Result,
-    provider::{Answer, ConsumerInfo, Settle, Settled},
-    subject::SubjectPattern,
-    types::SubscribeOptions,
+    Result, provider::ConsumerInfo, subject::SubjectPattern, types::SubscribeOptions,
 };
 
 use crate::{
     aftermath::Aftermath,
-    clock::{Nanos, nanos},
+    clock::Nanos,
     cursor::{Cursor, Fetch, Fetched},
     schedule::Schedule,
     store::Store,
     wakers::{Place, Wakers},
     window::{Pending, Phase, Window},
 };
+
+pub(crate) use settings::Settings;
 
 /// A consumer of the stream: a position, the unanswered deliveries and what has
 /// to come again. Durables are shared by handles, an ephemeral one has a single
@@ -34,17 +35,6 @@ pub(crate) struct Consumer {
     settings: Settings,
     // Locked before the store, never after it.
     state: Mutex<State>,
-}
-
-/// The options that make a consumer, normalized so that they compare.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// Seconds to wait for an answer, unless there is a backoff.
-    ack_wait_secs: u64,
-    /// Seconds to wait for an answer after delivery 1, 2, …; the last repeats.
-    backoff_secs: Vec<u64>,
-    max_deliver: Option<u64>,
-    max_ack_pending: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -94,67 +84,6 @@ pub(crate) struct Places {
     route: Place,
     full: Place,
     consumer: Place,
-}
-
-impl Settings {
-    pub(crate) fn new(options: &SubscribeOptions) -> Self {
-        Self {
-            ack_wait_secs: options
-                .ack_wait_secs
-                .unwrap_or(SubscribeOptions::DEFAULT_ACK_WAIT_SECS),
-            backoff_secs: options.backoff_secs.clone(),
-            max_deliver: options.delivery_cap(),
-            max_ack_pending: options.pending_bound(),
-        }
-    }
-
-    /// What differs between these settings and the ones that are asked for.
-    pub(crate) fn differences(&self, asked: &Self) -> Vec<String> {
-        let mut differences = Vec::new();
-        let mut compare = |field: &str, stored: String, asked: String| {
-            if stored != asked {
-                differences.push(format!("{field} is {stored}, asked for {asked}"));
-            }
-        };
-        let limit =
-            |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
-        let steps = |settings: &Self| format!("{:?}", settings.backoff_secs);
-        compare("backoff_secs", steps(self), steps(asked));
-        // A backoff replaces the ack wait, which then says nothing.
-        if self.backoff_secs.is_empty() && asked.backoff_secs.is_empty() {
-            compare(
-                "ack_wait_secs",
-                self.ack_wait_secs.to_string(),
-                asked.ack_wait_secs.to_string(),
-            );
-        }
-        compare(
-            "max_deliver",
-            limit(self.max_deliver),
-            limit(asked.max_deliver),
-        );
-        compare(
-            "max_ack_pending",
-            limit(self.max_ack_pending),
-            limit(asked.max_ack_pending),
-        );
-        differences
-    }
-
-    fn schedule(&self) -> Schedule {
-        let waits = match self.backoff_secs.as_slice() {
-            [] => std::slice::from_ref(&self.ack_wait_secs),
-            steps => steps,
-        };
-        let wait = |&seconds: &u64| nanos(Duration::from_secs(seconds));
-        Schedule::new(waits.iter().map(wait).collect())
-    }
-
-    /// Whether `deliveries` is as often as an event may be delivered.
-    fn is_exhausted(&self, deliveries: u32) -> bool {
-        self.max_deliver
-            .is_some_and(|cap| u64::from(deliveries) >= cap)
-    }
 }
 
 impl Consumer {
@@ -474,70 +403,6 @@ impl Consumer {
         // No section under the lock panics half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn answer(&self, position: u64, answer: &Answer) -> Result<()> {
-        if self.store.is_closed() {
-            return Err(EventError::closed("the memory provider"));
-        }
-        match answer {
-            Answer::Nak => self.refuse(position, None),
-            Answer::NakAfter(delay) => self.refuse(position, Some(*delay)),
-            Answer::InProgress => self.extend(position),
-            // Ack, confirmed ack and term: settled for good.
-            _ => self.settle_for_good(position),
-        }
-        Ok(())
-    }
-
-    fn settle_for_good(&self, position: u64) {
-        let mut state = self.lock();
-        let bound = self.settings.max_ack_pending;
-        let was_full = bound.is_some_and(|bound| state.window.len() as u64 >= bound);
-        state.window.remove(position);
-        if was_full {
-            Aftermath::after(|after| {
-                // Released before anybody is woken.
-                let mut state = state;
-                state.tell(after);
-            });
-        }
-    }
-
-    /// Lets the event come again, at once or after `delay`.
-    fn refuse(&self, position: u64, delay: Option<Duration>) {
-        Aftermath::after(|after| {
-            let state = &mut *self.lock();
-            let now = self.store.clock.now();
-            // What became due before the refusal comes before it.
-            self.queue_due(state, now);
-            let Some(pending) = state.window.get(position) else {
-                return;
-            };
-            match delay {
-                // What is queued comes anyway, and what came as often as it may
-                // does not.
-                Some(delay)
-                    if pending.phase != Phase::Queued
-                        && !self.settings.is_exhausted(pending.deliveries) =>
-                {
-                    let at = now.saturating_add(nanos(delay));
-                    state.schedule.delay(&mut state.window, position, at);
-                }
-                _ => self.queue(state, position),
-            }
-            state.tell(after);
-        });
-    }
-
-    /// Starts the wait for an answer anew.
-    fn extend(&self, position: u64) {
-        let state = &mut *self.lock();
-        let pending = state.window.get(position);
-        if pending.is_some_and(|pending| pending.phase != Phase::Queued) {
-            let now = self.store.clock.now();
-            state.schedule.wait_again(&mut state.window, position, now);
-        }
-    }
 }
 
 impl State {
@@ -576,12 +441,6 @@ impl State {
     fn tell(&mut self, after: &mut Aftermath) {
         self.waiting.wake(after);
         self.watched = 0;
-    }
-}
-
-impl Settle for Consumer {
-    fn settle(&self, delivery: u64, answer: Answer) -> Settled {
-        Settled::Now(self.answer(delivery, &answer))
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) const MUTANTS: Table = &[
             publish: |inner, event, options| {
                 Box::pin(async move {
                     inner.publish_with_options(&event, &options).await?;
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                     last_sequence(&inner, &event).await
                 })
             },

@@ -3,7 +3,7 @@ use a3s_event_core::{EventError, types::PublishOptions};
 use a3s_event_memory::MemoryProvider;
 use serde_json::json;
 
-use crate::support::{Scripted, durable, event, next, publish, within};
+use crate::support::{Scripted, at_once, durable, event, next, publish, within};
 
 #[tokio::test]
 async fn every_call_on_a_closed_bus_says_so() {
@@ -105,14 +105,16 @@ async fn a_closed_subscription_gives_nothing_more() {
     bus.update_subscription(durable("a", &["events.a.>", "events.b.>"]))
         .await
         .unwrap();
+    publish(&bus, "events.a.b").await;
     for mut subscription in [
         bus.subscribe("events.>").await.unwrap(),
         bus.subscribe_as("a").await.unwrap(),
     ] {
-        publish(&bus, "events.a.b").await;
         next(&mut subscription).await;
-        subscription.close().await.unwrap();
-        subscription.close().await.unwrap();
+        // It waits for more when it is closed.
+        assert!(at_once(subscription.next()).await.is_none());
+        within(subscription.close()).await.unwrap();
+        within(subscription.close()).await.unwrap();
         assert_eq!(within(subscription.next()).await.unwrap(), None);
     }
 }
@@ -135,11 +137,7 @@ async fn a_closed_subscription_gives_unseen_events_to_other_handles_at_once() {
     let mut seen: Vec<u64> = Vec::new();
     for _ in 0..3 {
         // All within the ack wait: nothing has to time out first.
-        let received = crate::support::at_once(second.next())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        let received = at_once(second.next()).await.unwrap().unwrap().unwrap();
         seen.push(received.sequence);
     }
     seen.sort_unstable();
@@ -164,4 +162,20 @@ async fn subscriptions_end_when_the_last_owner_drops_the_bus() {
         next(subscription).await;
         assert_eq!(within(subscription.next()).await.unwrap(), None);
     }
+}
+
+#[tokio::test]
+async fn a_closed_subscription_of_a_provider_without_close_gives_nothing_more_either() {
+    let scripted = Scripted::default();
+    let bus = EventBus::new(scripted.clone());
+    let mut subscription = bus.subscribe("events.>").await.unwrap();
+    subscription.close().await.unwrap();
+    scripted.deliver(event("events.a.b", json!(1)), 1, 1);
+    assert_eq!(within(subscription.next()).await.unwrap(), None);
+    assert!(
+        within(subscription.next_manual_ack())
+            .await
+            .unwrap()
+            .is_none()
+    );
 }

@@ -10,5 +10,5 @@ mod stopwatch;
 pub use arguments::Arguments;
 pub use ratio::{Goal, Table, quantiles};
 pub use runtime::{runtime, single_thread};
-pub use sample::{SUBJECTS, event, events, memory, payload, payload_of, subjects};
+pub use sample::{SUBJECTS, event, events, memory, payload, payload_of, subjects, unique_name};
 pub use stopwatch::Stopwatch;

@@ -70,3 +70,9 @@ pub fn memory(max_events: usize) -> Arc<dyn EventProvider> {
         ..MemoryConfig::default()
     }))
 }
+
+/// A name that nobody has used: for a stream, a prefix or a consumer.
+#[must_use]
+pub fn unique_name() -> String {
+    event("", Value::Null).id.clone()
+}

@@ -132,7 +132,7 @@ fn warn_of_both_waits(options: &SubscribeOptions) {
 #[async_trait]
 impl EventProvider for MemoryProvider {
     async fn publish(&self, event: &Event) -> Result<u64> {
-        self.store.publish(event)
+        self.store.publish(event).map_err(|error| *error)
     }
 
     async fn subscribe(&self, filter_subject: &str) -> Result<Box<dyn Subscription>> {
@@ -189,7 +189,9 @@ impl EventProvider for MemoryProvider {
     }
 
     async fn publish_with_options(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
-        self.store.publish_with(event, options)
+        self.store
+            .publish_with(event, options)
+            .map_err(|error| *error)
     }
 
     async fn publish_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
@@ -206,7 +208,7 @@ impl EventProvider for MemoryProvider {
         for event in events {
             match self.store.publish(event) {
                 Ok(sequence) => stored.push(sequence),
-                Err(error) => return Err(EventError::partial_batch(stored, error)),
+                Err(error) => return Err(EventError::partial_batch(stored, *error)),
             }
         }
         Ok(stored)

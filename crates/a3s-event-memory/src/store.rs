@@ -128,12 +128,19 @@ impl Store {
         u32::try_from(size).map_err(|_| EventError::too_large(&event.id, size, u32::MAX as usize))
     }
 
+    // The error is large: in a box it is not copied from hand to hand, as large
+    // as it is, when all went well.
+
     /// Appends an event and returns its sequence.
-    pub(crate) fn publish(&self, event: &Event) -> Result<u64> {
+    pub(crate) fn publish(&self, event: &Event) -> Result<u64, Box<EventError>> {
         self.publish_checked(event, None, None)
     }
 
-    pub(crate) fn publish_with(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
+    pub(crate) fn publish_with(
+        &self,
+        event: &Event,
+        options: &PublishOptions,
+    ) -> Result<u64, Box<EventError>> {
         options.validate()?;
         let msg_id = options.msg_id.as_deref();
         let fingerprint = msg_id.map(|id| self.fingerprinter.of(id));
@@ -145,7 +152,7 @@ impl Store {
         event: &Event,
         fingerprint: Option<Fingerprint>,
         expected: Option<u64>,
-    ) -> Result<u64> {
+    ) -> Result<u64, Box<EventError>> {
         let incoming = Incoming {
             event,
             size: self.check(event)?,
@@ -153,11 +160,9 @@ impl Store {
             fingerprint,
             expected,
         };
-        Aftermath::after(|after| self.append(&incoming, after)).map_err(|error| *error)
+        Aftermath::after(|after| self.append(&incoming, after))
     }
 
-    // The error is large; in a box it is not copied from hand to hand as large
-    // as it is when all went well.
     fn append(
         &self,
         incoming: &Incoming<'_>,

@@ -1,4 +1,4 @@
-//! `bench`.
+//! `bench` and `soak`.
 
 use xshell::cmd;
 
@@ -21,6 +21,16 @@ pub(crate) fn run(project: &Project, name: Option<&str>) -> Result {
 /// Runs every benchmark once without measuring, built like the tests.
 pub(crate) fn once(project: &Project) -> Result {
     cargo_bench(project, &["--profile", "dev", "--", "--test"])
+}
+
+/// Runs the soak, which is too long for the tests.
+pub(crate) fn soak(project: &Project, events: Option<u64>) -> Result {
+    nats::ensure(project)?;
+    let events = events.map(|events| events.to_string());
+    run_command(cmd!(
+        project.shell,
+        "cargo run --release --package a3s-event-benches --all-features --locked --example soak -- {events...}"
+    ))
 }
 
 fn cargo_bench(project: &Project, arguments: &[&str]) -> Result {

@@ -60,6 +60,12 @@ xflags::xflags! {
             optional name: String
         }
 
+        /// Sends ten million events through a server and fails if delivery ever pauses for a second.
+        cmd soak {
+            /// How many events instead.
+            optional events: u64
+        }
+
         /// Measures the coverage of all tests but doc tests, and prints the totals.
         cmd cov {
             /// Prints a table of files.

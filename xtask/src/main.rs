@@ -56,6 +56,7 @@ fn run(command: XtaskCmd) -> Result {
         XtaskCmd::Test(flags) => test::all(project, &flags),
         XtaskCmd::TestNats(flags) => test::servers(project, &flags),
         XtaskCmd::Bench(flags) => bench::run(project, flags.name.as_deref()),
+        XtaskCmd::Soak(flags) => bench::soak(project, flags.events),
         XtaskCmd::Cov(flags) => cov::run(project, &flags),
         XtaskCmd::Nats(flags) => nats::run(project, &flags.subcommand),
         XtaskCmd::Release(flags) => release::run(project, flags.dry_run),

@@ -222,3 +222,44 @@ while let Some(pending) = sub.next_manual_ack().await? {
     assert_eq!(*seen.borrow(), ["Rate change", "Rate change"]);
     Ok(())
 }
+
+#[cfg(feature = "full")]
+#[rustfmt::skip]
+mod nats {
+    /// Connects to a port that nothing here may assume: it compiles.
+    #[expect(dead_code, reason = "compiling is the test")]
+    async fn connects() -> a3s_event::Result<NatsProvider> {
+use a3s_event::provider::nats::{NatsProvider, NatsConfig, StorageType};
+
+let provider = NatsProvider::connect(NatsConfig {
+    url: "nats://127.0.0.1:4222".to_string(),
+    stream_name: "A3S_EVENTS".to_string(),
+    subject_prefix: "events".to_string(),
+    storage: StorageType::File,
+    max_events: 100_000,
+    max_age_secs: 604_800,  // 7 days
+    ..Default::default()
+}).await?;
+        Ok(provider)
+    }
+
+use a3s_event::provider::nats::{NatsConfig, NatsProvider, StorageType};
+
+    #[test]
+    fn a_nats_configuration_is_a_literal_of_its_defaults() {
+let config = NatsConfig {
+    url: "nats://127.0.0.1:4222".to_string(),
+    token: None,
+    credentials_path: None,
+    stream_name: "A3S_EVENTS".to_string(),
+    subject_prefix: "events".to_string(),
+    storage: StorageType::File,
+    max_events: 100_000,
+    max_age_secs: 604_800,  // 7 days
+    max_bytes: 0,            // unlimited
+    connect_timeout_secs: 5,
+    request_timeout_secs: 10,
+};
+        assert_eq!(config, NatsConfig::default());
+    }
+}

@@ -134,7 +134,12 @@ impl Source {
             Delivery::Undecodable(message) => (message.handle().clone(), None),
             _ => return,
         };
-        self.unseen = match handle.settle(Answer::Ack) {
+        // The question that follows must not overtake the answer.
+        let answer = match self.role {
+            Role::Current => Answer::Ack,
+            Role::Retired(_) => Answer::AckConfirmed,
+        };
+        self.unseen = match handle.settle(answer) {
             Settled::Now(Ok(())) => None,
             Settled::Now(failed) => Some(Box::pin(ready(failed))),
             Settled::Later(answered) => Some(answered),

@@ -14,6 +14,7 @@ mod guide {
     include!(concat!(env!("OUT_DIR"), "/guide.rs"));
 }
 mod pipeline;
+mod scenarios;
 mod spec_samples;
 mod stress;
 mod wire_formats;

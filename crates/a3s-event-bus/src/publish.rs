@@ -166,8 +166,12 @@ impl EventBus {
     /// # Errors
     ///
     /// Those of [`publish_event`](Self::publish_event) for the first event that
-    /// is refused, and then nothing is sent. [`EventError::PartialBatch`] with
-    /// the stored prefix when the provider fails on the way.
+    /// the bus refuses, and then nothing is sent. [`EventError::PartialBatch`]
+    /// with the stored prefix when the provider refuses or fails. One that takes
+    /// batches refuses an event that is too large before it sends the first;
+    /// where the bus [deduplicates](crate::EventBusBuilder::deduplicate) it sends
+    /// one by one, so that those before it are stored, and the whole batch can be
+    /// repeated.
     ///
     /// # Cancellation
     ///

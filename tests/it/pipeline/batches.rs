@@ -13,6 +13,7 @@ use super::{
 cases! {
     an_encrypted_batch_keeps_its_order
     a_member_that_is_too_large_is_refused_before_anything_is_sent
+    a_deduplicated_batch_says_what_is_stored_and_is_repeated_as_a_whole
     a_member_that_only_its_envelope_makes_too_large_is_refused_before_anything_is_sent
 }
 
@@ -52,13 +53,11 @@ async fn refused(bus: &EventBus, stage: &Stage, bytes: usize) {
     let small = event(stage, "orders.placed", json!({"number": 1}));
     let large = event(stage, "orders.placed", json!("x".repeat(bytes)));
     let batch = bus.publish_batch(&[small.clone(), large, small]).await;
-    let too_large = match batch.unwrap_err() {
-        EventError::PartialBatch { stored, source, .. } => {
-            assert!(stored.is_empty(), "{stored:?}");
-            *source
-        }
-        error => error,
+    let Err(EventError::PartialBatch { stored, source, .. }) = batch else {
+        panic!("{batch:?}");
     };
+    assert!(stored.is_empty(), "{stored:?}");
+    let too_large = *source;
     let EventError::TooLarge { size, limit, .. } = too_large else {
         panic!("{too_large}");
     };
@@ -85,4 +84,24 @@ async fn a_member_that_only_its_envelope_makes_too_large_is_refused_before_anyth
     let plain = EventBus::from_provider(Arc::clone(&bus.provider_arc()));
     let fits = event(&stage, "orders.placed", json!("x".repeat(bytes)));
     assert_eq!(plain.publish_event(&fits).await.unwrap(), 1);
+}
+
+async fn a_deduplicated_batch_says_what_is_stored_and_is_repeated_as_a_whole(stage: Stage) {
+    let provider = stage.process().await;
+    let bus = EventBus::builder(provider).deduplicate(true).build();
+    let small = |number: u64| event(&stage, "orders.placed", json!({ "number": number }));
+    let mut batch = [small(1), small(2), small(3)];
+    batch[1].payload = json!("x".repeat(MAX_EVENT_BYTES));
+    let outcome = bus.publish_batch(&batch).await;
+    let Err(EventError::PartialBatch { stored, source, .. }) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(matches!(*source, EventError::TooLarge { .. }));
+    assert_eq!(stored, [1]);
+    assert_eq!(bus.info().await.unwrap().messages, 1);
+
+    batch[1].payload = json!({"number": 2});
+    assert_eq!(bus.publish_batch(&batch).await.unwrap(), [1, 2, 3]);
+    batch.reverse();
+    assert_eq!(bus.list_events(None, 10).await.unwrap(), batch);
 }

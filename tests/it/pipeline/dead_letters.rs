@@ -1,8 +1,11 @@
 //! How events leave the normal path.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use a3s_event::{
@@ -13,7 +16,7 @@ use a3s_event::{
 };
 use a3s_event_testkit::{eventually, within};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     stage::Stage,
@@ -275,18 +278,22 @@ async fn a_refused_event_goes_to_the_handler_as_ciphertext(stage: Stage) {
     goes_on(&stage, &bus, &mut subscription).await;
 }
 
-/// A handler that looks whether the event is still unanswered.
+/// A handler that watches whether the event is answered before it returns.
 struct Witness {
     provider: Arc<dyn EventProvider>,
     consumer: String,
-    unanswered: Mutex<Vec<u64>>,
+    unanswered: Mutex<Vec<bool>>,
 }
 
 #[async_trait]
 impl DlqHandler for Witness {
     async fn handle(&self, _: DeadLetterEvent) -> Result<()> {
-        let info = self.provider.consumer_info(&self.consumer).await?;
-        self.unanswered.lock().unwrap().push(info.unanswered);
+        // An answer may take a moment to arrive.
+        let moment = Duration::from_millis(500);
+        let info = async || self.provider.consumer_info(&self.consumer).await.unwrap();
+        let answered = eventually(PATIENCE, async || info().await.unanswered == 0);
+        let watched = timeout(moment, answered).await;
+        self.unanswered.lock().unwrap().push(watched.is_err());
         Ok(())
     }
 
@@ -316,7 +323,7 @@ async fn the_letter_is_stored_before_the_event_is_settled(stage: Stage) {
     let pending = next_pending(&mut subscription).await;
     pending.term("no use").await.unwrap();
     settled(&bus, &consumer(&stage)).await;
-    assert_eq!(*witness.unanswered.lock().unwrap(), [1, 1]);
+    assert_eq!(*witness.unanswered.lock().unwrap(), [true, true]);
 }
 
 async fn a_failing_handler_leaves_the_event_in_place_and_the_subscription_going(stage: Stage) {
@@ -366,6 +373,8 @@ async fn a_crash_between_storing_and_settling_stores_the_letter_again(stage: Sta
             outcome = &mut refusal => panic!("the handler hangs, but {outcome:?}"),
             () = eventually(PATIENCE, async || letters.len() == 1) => {}
         }
+        // What was sent before this has arrived.
+        assert!(bus.health().await.unwrap());
         (bus, subscription, refusal)
     });
     letters.hangs.store(false, Ordering::Relaxed);

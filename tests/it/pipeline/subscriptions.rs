@@ -29,6 +29,7 @@ cases! {
     a_position_goes_on_exactly_after_the_last_acknowledged_event
     after_a_crash_what_was_not_acknowledged_comes_again_and_nothing_else
     what_was_published_between_two_processes_is_delivered
+    an_event_that_several_subjects_match_is_handed_over_once
     what_code_registered_wins_over_what_is_loaded
     a_consumer_that_changed_subjects_do_not_need_goes_at_once
     a_consumer_that_changed_subjects_do_not_need_is_drained_first
@@ -192,6 +193,40 @@ async fn what_was_published_between_two_processes_is_delivered(stage: Stage) {
     // Each subject is in order; among them there is none.
     sequences.sort_unstable();
     assert_eq!(sequences, [2, 4]);
+}
+
+async fn an_event_that_several_subjects_match_is_handed_over_once(stage: Stage) {
+    let folder = tempdir().unwrap();
+    let state = folder.path().join("subscriptions.json");
+    let bus = process(&stage, &state).await;
+    let filter = durable(&stage, "audit", &["orders.*", "*.placed"]);
+    bus.update_subscription(filter).await.unwrap();
+    let subjects = ["orders.placed", "orders.paid", "refunds.placed"];
+    for rest in subjects.into_iter().chain(subjects) {
+        publish(&stage, &bus, rest).await;
+    }
+    let mut sequences = Vec::new();
+    let mut subscription = bus.subscribe_as("audit").await.unwrap();
+    for _ in 1..=3 {
+        sequences.push(acknowledge(&mut subscription).await);
+    }
+    subscription.close().await.unwrap();
+    drop((subscription, bus));
+
+    let bus = process(&stage, &state).await;
+    let mut subscription = bus.subscribe_as("audit").await.unwrap();
+    for _ in 4..=6 {
+        sequences.push(acknowledge(&mut subscription).await);
+    }
+    sequences.sort_unstable();
+    assert_eq!(sequences, [1, 2, 3, 4, 5, 6]);
+    // What is left are copies that nobody sees.
+    let [first, second] =
+        ["orders.*", "*.placed"].map(|rest| format!("audit {}", stage.below(rest)));
+    read_until(&mut subscription, async || {
+        is_settled(&bus, &first).await && is_settled(&bus, &second).await
+    })
+    .await;
 }
 
 async fn what_code_registered_wins_over_what_is_loaded(stage: Stage) {

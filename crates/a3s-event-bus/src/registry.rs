@@ -3,7 +3,10 @@
 
 mod table;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
 
 use a3s_event_core::{
     EventError, Result,
@@ -16,7 +19,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::backend::Backend;
 pub(crate) use table::Retired;
-use table::{Change, Table};
+use table::Table;
 
 /// The subscriptions of one bus.
 pub(crate) struct Registry {
@@ -29,10 +32,20 @@ pub(crate) struct Registry {
     changes: watch::Sender<()>,
 }
 
+/// A subscriber, as the table has it at one moment.
+pub(crate) struct View {
+    pub(crate) filter: Option<SubscriptionFilter>,
+    pub(crate) retired: Vec<Retired>,
+    /// The number of each of its durable consumers: one that was removed and is
+    /// created again has another.
+    pub(crate) numbers: HashMap<String, u64>,
+}
+
 /// What became of a retired consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retirement {
-    /// It is not retired any more: removed, or needed again.
+    /// It is not retired any more: removed, or drained after its subject had
+    /// returned.
     Over,
     /// Something rests in it: at most so many events from before it was asked
     /// first.
@@ -77,9 +90,14 @@ impl Registry {
         self.table().filters.get(subscriber_id).cloned()
     }
 
-    /// The retired consumers of a subscriber.
-    pub(crate) fn retired(&self, subscriber_id: &str) -> Vec<Retired> {
-        self.table().retired_of(subscriber_id).cloned().collect()
+    /// What the table says about a subscriber.
+    pub(crate) fn view(&self, subscriber_id: &str) -> View {
+        let table = self.table();
+        View {
+            filter: table.filters.get(subscriber_id).cloned(),
+            retired: table.retired_of(subscriber_id).cloned().collect(),
+            numbers: table.numbers_of(subscriber_id),
+        }
     }
 
     pub(crate) async fn update(&self, filter: SubscriptionFilter) -> Result<()> {
@@ -87,10 +105,12 @@ impl Registry {
         let _turn = self.turn.lock().await;
         let mut table = self.table().clone();
         let subscriber_id = filter.subscriber_id.clone();
-        let change = table.put(filter);
+        let retired = table.put(filter);
         self.commit(table).await?;
-        self.create_added(&subscriber_id, &change).await;
-        self.clean_up(&change.retired).await;
+        if !retired.is_empty() {
+            self.create_consumers(&subscriber_id).await;
+        }
+        self.clean_up(&retired).await;
         Ok(())
     }
 
@@ -135,22 +155,23 @@ impl Registry {
                 }
             }
         }
-        let changes = table.merge(stored);
+        let changed = table.merge(stored);
         if table.to_state() != loaded {
             store.save(&table.to_state()).await?;
         }
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
         let retired: Vec<String> = table.retired.keys().cloned().collect();
         self.replace(table);
-        for (subscriber_id, change) in changes {
-            self.create_added(&subscriber_id, &change).await;
+        for subscriber_id in changed {
+            self.create_consumers(&subscriber_id).await;
         }
         self.clean_up(&retired).await;
         Ok(())
     }
 
-    /// Removes the retired `consumer` if nothing rests in it. `caught_up` says
-    /// that a handle has seen everything from before the change.
+    /// Removes the retired `consumer` if nothing rests in it, or lets it be
+    /// where its subject has returned. `caught_up` says that a handle has seen
+    /// everything from before the change.
     pub(crate) async fn finish(&self, consumer: &str, caught_up: bool) -> Result<Retirement> {
         let _turn = self.turn.lock().await;
         let retirement = self.finish_in_turn(consumer, caught_up).await?;
@@ -186,14 +207,14 @@ impl Registry {
     }
 
     async fn finish_in_turn(&self, consumer: &str, caught_up: bool) -> Result<Retirement> {
-        let (wanted, overlapping) = {
+        let (wanted, overlapping, returned) = {
             let table = self.table();
             let Some(retired) = table.retired.get(consumer) else {
                 return Ok(Retirement::Over);
             };
             let owner = table.filters.get(&retired.subscriber_id);
             let overlapping = owner.is_some_and(|filter| overlaps(filter, &retired.subject));
-            (owner.is_some(), overlapping)
+            (owner.is_some(), overlapping, table.needs(retired))
         };
         if wanted && self.backend.capabilities.durability {
             let info = match self.backend.provider().consumer_info(consumer).await {
@@ -209,7 +230,9 @@ impl Registry {
                 return Ok(Retirement::Draining { resting });
             }
         }
-        self.unsubscribe(consumer).await?;
+        if !returned {
+            self.unsubscribe(consumer).await?;
+        }
         Ok(Retirement::Over)
     }
 
@@ -230,7 +253,7 @@ impl Registry {
     /// Drops the notes of `consumers`, which are gone.
     async fn forget(&self, consumers: &[String]) {
         let mut table = self.table().clone();
-        table.retired.retain(|name, _| !consumers.contains(name));
+        table.forget(consumers);
         if table == *self.table() {
             return;
         }
@@ -242,17 +265,15 @@ impl Registry {
         self.replace(table);
     }
 
-    /// Creates the consumers of added subjects before retired ones go, so that
-    /// what is published from now on waits in them.
-    async fn create_added(&self, subscriber_id: &str, change: &Change) {
-        if change.retired.is_empty() || !self.backend.capabilities.durability {
-            return;
-        }
-        let Some(filter) = self.find(subscriber_id) else {
+    /// Creates the consumers of a subscriber that do not exist yet, before retired
+    /// ones go: what is published from now on waits in them.
+    async fn create_consumers(&self, subscriber_id: &str) {
+        let filter = self.find(subscriber_id).filter(|filter| filter.durable);
+        let Some(filter) = filter.filter(|_| self.backend.capabilities.durability) else {
             return;
         };
         let options = self.without_reading_ahead(filter.options);
-        for subject in &change.added {
+        for subject in &filter.subjects {
             let opened = self.open_durable(subscriber_id, subject, &options).await;
             let outcome = match opened {
                 Ok(mut subscription) => subscription.close().await,

@@ -15,7 +15,7 @@ use a3s_event_core::{
 use crate::{
     EventBus,
     dead_letter::DeadLetters,
-    registry::{Retired, Retirement, consumer_name},
+    registry::{Retired, Retirement, View, consumer_name},
 };
 use handle::{BusSubscription, Feed};
 use merged::Merged;
@@ -70,14 +70,15 @@ impl EventBus {
     ///
     /// Nothing is opened: see [`create_subscriber`](Self::create_subscriber) and
     /// [`subscribe_as`](Self::subscribe_as). A subject that another one of the
-    /// list covers is dropped. Subjects that stay keep their order and added
-    /// ones follow.
+    /// list covers is dropped.
     ///
     /// # Durable subscriptions
     ///
     /// Each subject has a consumer of its own, called
     /// `<subscriber id> <subject>`, so that its position does not depend on its
-    /// place in the list. The consumer of a subject that is no longer in the
+    /// place in the list. Subjects that stay keep their order, and added ones
+    /// follow: who hands over an event that several of them match must not
+    /// change. The consumer of a subject that is no longer in the
     /// filter is removed once nothing there is unanswered; until then, the
     /// subscriber's handles read it on. With a provider that cannot tell, it
     /// stays until [`remove_subscription`](Self::remove_subscription).
@@ -203,9 +204,11 @@ impl EventBus {
         &self,
         subscriber_id: &str,
     ) -> Result<Vec<Box<dyn Subscription>>> {
-        let (filter, durable) = self.registered(subscriber_id)?;
+        let changes = self.registry.changes();
+        let view = self.registry.view(subscriber_id);
+        let (filter, durable) = self.registered(subscriber_id, &view)?;
         let mut subscriptions = Vec::with_capacity(filter.subjects.len());
-        for (pattern, subscription) in self.open_all(&filter, durable).await? {
+        for (pattern, subscription) in self.open_all(filter, durable).await? {
             let name = consumer_name(subscriber_id, pattern.as_str());
             let consumer: Option<Arc<str>> = durable.then(|| name.into());
             let feed = Feed::One {
@@ -219,8 +222,10 @@ impl EventBus {
             let cap = filter.options.as_ref();
             subscriptions.push(self.through_pipeline(feed, cap, template, consumer));
         }
-        for retired in self.draining(subscriber_id, durable).await? {
-            let merged = Merged::draining(&self.registry, &filter, &retired);
+        for retired in self.draining(&view).await? {
+            let registry = &self.registry;
+            let changes = changes.clone();
+            let merged = Merged::draining(registry, subscriber_id, changes, &view, &retired);
             let consumer = Some(Arc::from(retired.consumer.as_str()));
             let options = retired.options.as_ref();
             let feed = Feed::Many(merged);
@@ -271,17 +276,17 @@ impl EventBus {
     /// ```
     pub async fn subscribe_as(&self, subscriber_id: &str) -> Result<Box<dyn Subscription>> {
         let changes = self.registry.changes();
-        let (filter, durable) = self.registered(subscriber_id)?;
-        let opened = self.open_all(&filter, durable).await?;
+        let view = self.registry.view(subscriber_id);
+        let (filter, durable) = self.registered(subscriber_id, &view)?;
+        let opened = self.open_all(filter, durable).await?;
         let registry = &self.registry;
         let feed = if durable {
-            let retired = self.draining(subscriber_id, durable).await?;
             Feed::Many(Merged::durable(
                 registry,
                 subscriber_id,
                 changes,
+                &view,
                 opened,
-                &retired,
             ))
         } else {
             match <[_; 1]>::try_from(opened) {
@@ -298,9 +303,13 @@ impl EventBus {
     }
 
     /// The filter of a subscriber, and whether the provider makes it durable.
-    fn registered(&self, subscriber_id: &str) -> Result<(SubscriptionFilter, bool)> {
+    fn registered<'a>(
+        &self,
+        subscriber_id: &str,
+        view: &'a View,
+    ) -> Result<(&'a SubscriptionFilter, bool)> {
         self.backend.ensure_open()?;
-        let filter = self.registry.find(subscriber_id);
+        let filter = view.filter.as_ref();
         let filter = filter.ok_or_else(|| EventError::not_found("subscription", subscriber_id))?;
         let durable = self.backend.honored_durability(filter.durable)?;
         Ok((filter, durable))
@@ -329,13 +338,17 @@ impl EventBus {
         Ok(opened)
     }
 
-    /// The retired consumers in which something rests; the others go now.
-    async fn draining(&self, subscriber_id: &str, durable: bool) -> Result<Vec<Retired>> {
+    /// The retired consumers in which something rests and that have no handle by
+    /// their subject; what is drained goes now.
+    async fn draining(&self, view: &View) -> Result<Vec<Retired>> {
         let mut draining = Vec::new();
-        for retired in self.registry.retired(subscriber_id) {
+        let subjects = view.filter.iter().filter(|filter| filter.durable);
+        let subjects: Vec<&String> = subjects.flat_map(|filter| &filter.subjects).collect();
+        for retired in &view.retired {
             let retirement = self.registry.finish(&retired.consumer, false).await?;
-            if durable && matches!(retirement, Retirement::Draining { .. }) {
-                draining.push(retired);
+            let rests = matches!(retirement, Retirement::Draining { .. });
+            if rests && !subjects.contains(&&retired.subject) {
+                draining.push(retired.clone());
             }
         }
         Ok(draining)

@@ -7,16 +7,19 @@ use super::consumer_name;
 /// What the id of a note in the store begins with; the consumer's name follows.
 const NOTE: &str = "$retired ";
 
-/// Filters by subscriber, and the consumers that are to be removed, by name.
-///
-/// Invariant: no retired consumer is one that a filter needs.
+/// Filters by subscriber, and the consumers that were retired, by name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Table {
     pub(super) filters: BTreeMap<String, SubscriptionFilter>,
     pub(super) retired: BTreeMap<String, Retired>,
+    /// A number for each consumer that is needed or retired: one that was
+    /// removed and is created again has another.
+    numbers: BTreeMap<String, u64>,
+    next_number: u64,
 }
 
-/// A consumer that is no longer needed.
+/// A consumer that was retired and is not known to be drained. Its subject may
+/// have returned to the filter meanwhile.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Retired {
     pub(crate) consumer: String,
@@ -26,52 +29,43 @@ pub(crate) struct Retired {
     pub(crate) options: Option<SubscribeOptions>,
     /// How many events rested in it when the provider was asked first.
     pub(super) resting: Option<u64>,
-}
-
-/// What putting a filter changed.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Change {
-    /// Subjects of a durable filter whose consumers may not exist yet.
-    pub(super) added: Vec<String>,
-    /// The consumers that were retired.
-    pub(super) retired: Vec<String>,
+    /// A number of its own for each time that it is retired.
+    pub(crate) time: u64,
 }
 
 impl Table {
-    /// Puts `filter` in place of the subscriber's earlier one. Subjects that
-    /// stay keep their order and added ones follow: who owns an event that
-    /// several subjects match must not change.
-    pub(super) fn put(&mut self, mut filter: SubscriptionFilter) -> Change {
-        let mut change = Change::default();
-        if let Some(earlier) = self.filters.remove(&filter.subscriber_id) {
-            let (mut subjects, added): (Vec<_>, Vec<_>) = filter
-                .subjects
-                .into_iter()
-                .partition(|subject| earlier.subjects.contains(subject));
-            subjects.sort_by_key(|subject| earlier.subjects.iter().position(|old| old == subject));
-            subjects.extend(added);
-            filter.subjects = subjects;
-            change.added.clone_from(&filter.subjects);
-            if earlier.durable {
-                change
-                    .added
-                    .retain(|subject| !earlier.subjects.contains(subject));
-                let retired = Retired::all_of(&earlier);
-                change.retired = retired.iter().map(|it| it.consumer.clone()).collect();
-                retired.into_iter().for_each(|it| self.retire(it));
-            }
+    /// Puts `filter` in place of the subscriber's earlier one, and names the
+    /// consumers that this retires.
+    ///
+    /// Durable subjects that stay keep their order, new ones follow, and those
+    /// that return from retirement come last: whoever owned an event that
+    /// several subjects match must go on to own it.
+    pub(super) fn put(&mut self, mut filter: SubscriptionFilter) -> Vec<String> {
+        let earlier = self.filters.remove(&filter.subscriber_id);
+        let is_update = earlier.is_some();
+        let earlier = earlier.filter(|earlier| earlier.durable);
+        if filter.durable && is_update {
+            let stays = |subject: &String| {
+                let mut subjects = earlier.iter().flat_map(|earlier| &earlier.subjects);
+                subjects.position(|other| other == subject)
+            };
+            let id = filter.subscriber_id.clone();
+            let returns = |subject: &str| self.retired.contains_key(&consumer_name(&id, subject));
+            filter.subjects.sort_by_key(|subject| match stays(subject) {
+                Some(place) => (place, false),
+                None => (usize::MAX, returns(subject)),
+            });
         }
-        if filter.durable {
-            for subject in &filter.subjects {
-                let needed = consumer_name(&filter.subscriber_id, subject);
-                self.retired.remove(&needed);
-                change.retired.retain(|retired| *retired != needed);
+        let mut retired = Vec::new();
+        for consumer in earlier.iter().flat_map(Retired::all_of) {
+            if !(filter.durable && filter.subjects.contains(&consumer.subject)) {
+                retired.push(consumer.consumer.clone());
+                self.retire(consumer);
             }
-        } else {
-            change.added.clear();
         }
         self.filters.insert(filter.subscriber_id.clone(), filter);
-        change
+        self.number_consumers();
+        retired
     }
 
     /// Takes the subscriber's filter out and retires its consumers.
@@ -85,8 +79,51 @@ impl Table {
         }
     }
 
-    pub(super) fn retire(&mut self, retired: Retired) {
+    pub(super) fn retire(&mut self, mut retired: Retired) {
+        self.next_number += 1;
+        retired.time = self.next_number;
         self.retired.insert(retired.consumer.clone(), retired);
+    }
+
+    /// Whether the subject of a retired consumer has returned.
+    pub(super) fn needs(&self, retired: &Retired) -> bool {
+        let filter = self.filters.get(&retired.subscriber_id);
+        filter.is_some_and(|filter| filter.durable && filter.subjects.contains(&retired.subject))
+    }
+
+    /// Drops the notes of `consumers`.
+    pub(super) fn forget(&mut self, consumers: &[String]) {
+        self.retired.retain(|name, _| !consumers.contains(name));
+        self.number_consumers();
+    }
+
+    /// The number of each consumer of a subscriber.
+    pub(super) fn numbers_of(&self, subscriber_id: &str) -> HashMap<String, u64> {
+        let numbers = self.numbers.iter();
+        numbers
+            .filter(|(consumer, _)| {
+                let named = consumer.rsplit_once(' ');
+                named.is_some_and(|(owner, _)| owner == subscriber_id)
+            })
+            .map(|(consumer, number)| (consumer.clone(), *number))
+            .collect()
+    }
+
+    /// Numbers the consumers that have none, and forgets those that are gone.
+    fn number_consumers(&mut self) {
+        let durable = self.filters.values().filter(|filter| filter.durable);
+        let needed = durable.flat_map(Retired::all_of).map(|it| it.consumer);
+        let mut earlier = std::mem::take(&mut self.numbers);
+        for consumer in needed.chain(self.retired.keys().cloned()) {
+            if self.numbers.contains_key(&consumer) {
+                continue;
+            }
+            let number = earlier.remove(&consumer).unwrap_or_else(|| {
+                self.next_number += 1;
+                self.next_number
+            });
+            self.numbers.insert(consumer, number);
+        }
     }
 
     pub(super) fn retired_of(&self, subscriber_id: &str) -> impl Iterator<Item = &Retired> {
@@ -96,27 +133,24 @@ impl Table {
     }
 
     /// Adds what was stored. What is registered here wins, as if it had been put
-    /// over the stored filter: what that changed is returned by subscriber.
-    pub(super) fn merge(&mut self, mut stored: Self) -> Vec<(String, Change)> {
+    /// over the stored filter: the subscribers of which that retired a consumer
+    /// are returned.
+    pub(super) fn merge(&mut self, mut stored: Self) -> Vec<String> {
         let registered = std::mem::take(self);
+        stored.numbers.extend(registered.numbers);
+        stored.next_number = stored.next_number.max(registered.next_number);
         for retired in registered.retired.into_values() {
             stored.retire(retired);
         }
-        let put = |(id, filter)| (id, stored.put(filter));
-        let changes = registered.filters.into_iter().map(put).collect();
-        stored.drop_needless_notes();
+        let mut changed = Vec::new();
+        for (id, filter) in registered.filters {
+            if !stored.put(filter).is_empty() {
+                changed.push(id);
+            }
+        }
+        stored.number_consumers();
         *self = stored;
-        changes
-    }
-
-    /// Restores the invariant after notes and filters came in any order.
-    fn drop_needless_notes(&mut self) {
-        let filters = &self.filters;
-        self.retired.retain(|_, retired| {
-            !filters
-                .get(&retired.subscriber_id)
-                .is_some_and(|filter| filter.durable && filter.subjects.contains(&retired.subject))
-        });
+        changed
     }
 
     /// What a store keeps: the filters, and a note for each retired consumer.
@@ -139,6 +173,7 @@ impl Retired {
             subject: subject.clone(),
             options: filter.options.clone(),
             resting: None,
+            time: 0,
         };
         filter.subjects.iter().map(retire).collect()
     }
@@ -162,6 +197,7 @@ impl Retired {
             subject: subject.to_owned(),
             options: filter.options.clone(),
             resting: None,
+            time: 0,
         })
     }
 }

@@ -19,8 +19,8 @@ use a3s_event_core::{
 use tokio::sync::watch;
 
 use super::route::Origin;
-use crate::registry::{Registry, Retired, Retirement, consumer_name};
-use source::{Reader, Role, Source};
+use crate::registry::{Registry, Retired, Retirement, View, consumer_name};
+use source::{Reader, Source};
 
 /// Deliveries that are acknowledged unseen in one go before others get a turn.
 const MOST_UNSEEN: usize = 64;
@@ -72,43 +72,46 @@ impl Merged {
         let changes = registry.changes();
         let mut merged = Self::new(registry, subscriber_id, Scope::Ephemeral, changes);
         for (pattern, subscription) in opened {
-            merged.add(pattern, None, Role::Current, Reader::Idle(subscription));
+            merged.patterns.push(pattern.clone());
+            merged
+                .sources
+                .push(Source::new(pattern, None, Reader::Idle(subscription)));
         }
         merged
     }
 
-    /// Merges handles on durable consumers, and reads `retired` ones too.
-    /// `changes` was subscribed before the filter was read.
+    /// Merges handles on durable consumers, and reads retired ones too. `view`
+    /// was taken after `changes` was subscribed, and before anything was opened.
     pub(crate) fn durable(
         registry: &Arc<Registry>,
         subscriber_id: &str,
         changes: watch::Receiver<()>,
+        view: &View,
         opened: Vec<(SubjectPattern, Box<dyn Subscription>)>,
-        retired: &[Retired],
     ) -> Self {
         let mut merged = Self::new(registry, subscriber_id, Scope::Durable, changes);
         for (pattern, subscription) in opened {
-            let consumer = consumer_name(subscriber_id, pattern.as_str());
-            let reader = Reader::Idle(subscription);
-            merged.add(pattern, Some(consumer.into()), Role::Current, reader);
+            merged.patterns.push(pattern.clone());
+            merged.add(pattern, view, Reader::Idle(subscription));
         }
-        for retired in retired {
-            merged.read_retired(registry, retired);
+        for retired in &view.retired {
+            merged.read_retired(registry, view, retired);
         }
         merged
     }
 
-    /// Reads one retired consumer until it is drained. The consumers of `filter`
-    /// have handles of their own.
+    /// Reads one retired consumer until it is drained. The consumers of the
+    /// filter have handles of their own.
     pub(crate) fn draining(
         registry: &Arc<Registry>,
-        filter: &SubscriptionFilter,
+        subscriber_id: &str,
+        changes: watch::Receiver<()>,
+        view: &View,
         retired: &Retired,
     ) -> Self {
-        let changes = registry.changes();
-        let mut merged = Self::new(registry, &filter.subscriber_id, Scope::Draining, changes);
-        merged.patterns = parsed(filter);
-        merged.read_retired(registry, retired);
+        let mut merged = Self::new(registry, subscriber_id, Scope::Draining, changes);
+        merged.patterns = view.filter.as_ref().map(parsed).unwrap_or_default();
+        merged.read_retired(registry, view, retired);
         merged
     }
 
@@ -132,29 +135,37 @@ impl Merged {
         }
     }
 
-    /// Adds a source; a current one is asked for.
-    fn add(
-        &mut self,
-        pattern: SubjectPattern,
-        consumer: Option<Arc<str>>,
-        role: Role,
-        reader: Reader,
-    ) {
-        if matches!(role, Role::Current) && !self.patterns.contains(&pattern) {
-            self.patterns.push(pattern.clone());
-        }
-        self.sources
-            .push(Source::new(pattern, consumer, role, reader));
+    /// Adds the consumer of a subject.
+    fn add(&mut self, pattern: SubjectPattern, view: &View, reader: Reader) {
+        let consumer = consumer_name(&self.subscriber_id, pattern.as_str());
+        // One that is not in the table is none that the table may have later.
+        let number = view.numbers.get(&consumer).copied().unwrap_or(0);
+        let consumer = Some((consumer.into(), number));
+        let mut source = Source::new(pattern, consumer, reader);
+        self.place(&mut source, view);
+        self.sources.push(source);
     }
 
-    fn read_retired(&mut self, registry: &Arc<Registry>, retired: &Retired) {
+    /// Tells a source what the table says, and whether to keep it.
+    fn place(&self, source: &mut Source, view: &View) -> bool {
+        let retired = view.retired.iter().find(|retired| source.reads(retired));
+        let asked_for = self.patterns.contains(&source.pattern);
+        source.current = asked_for && self.scope == Scope::Durable;
+        source.set_past(retired);
+        source.is_among(&view.numbers) && (source.current || (retired.is_some() && !asked_for))
+    }
+
+    /// Reads a retired consumer, unless it has a source.
+    fn read_retired(&mut self, registry: &Arc<Registry>, view: &View, retired: &Retired) {
         let Ok(pattern) = SubjectPattern::parse(&retired.subject) else {
             return;
         };
-        let consumer = Some(Arc::from(retired.consumer.as_str()));
+        if self.sources.iter().any(|source| source.reads(retired)) {
+            return;
+        }
         let (registry, retired) = (Arc::clone(registry), retired.clone());
         let opening = Box::pin(async move { registry.open_retired(&retired).await });
-        self.add(pattern, consumer, Role::retired(), Reader::Opening(opening));
+        self.add(pattern, view, Reader::Opening(opening));
     }
 
     /// How many events retention removed before they were read.
@@ -179,7 +190,7 @@ impl Merged {
             self.follow();
         }
         loop {
-            self.ask_about_retired().await?;
+            self.ask(Source::must_ask).await?;
             let next = poll_fn(|cx| {
                 while let Poll::Ready(changes) = self.changed.as_mut().poll(cx) {
                     self.changed = next_change(changes);
@@ -187,13 +198,16 @@ impl Merged {
                 }
                 match self.poll_sources(cx) {
                     Poll::Ready(next) => Poll::Ready(Some(next)),
-                    Poll::Pending if self.sources.iter().any(Source::asks) => Poll::Ready(None),
+                    Poll::Pending if self.sources.iter().any(Source::wants_to_ask) => {
+                        Poll::Ready(None)
+                    }
                     Poll::Pending => Poll::Pending,
                 }
             });
             if let Some(next) = next.await {
                 return next;
             }
+            self.ask(Source::wants_to_ask).await?;
         }
     }
 
@@ -201,8 +215,8 @@ impl Merged {
     ///
     /// Not kept beyond a call of `next`: the registry makes one change at a time,
     /// and a future that nobody polls must not be the one that holds it up.
-    async fn ask_about_retired(&mut self) -> Result<()> {
-        while let Some((index, consumer, caught_up)) = self.question() {
+    async fn ask(&mut self, which: fn(&Source) -> bool) -> Result<()> {
+        while let Some((index, consumer, caught_up)) = self.question(which) {
             let Some(registry) = self.registry.upgrade() else {
                 // The bus is gone, and what it would decide with it.
                 self.sources.remove(index);
@@ -210,7 +224,7 @@ impl Merged {
             };
             match registry.finish(&consumer, caught_up).await? {
                 Retirement::Draining { resting } => self.sources[index].is_draining(resting),
-                // Gone, or needed again: the table says which.
+                // Gone, or drained: the table says which.
                 Retirement::Over => self.follow(),
                 // It is kept, unread.
                 Retirement::Unknown => drop(self.sources.remove(index)),
@@ -221,8 +235,8 @@ impl Merged {
 
     /// The next source that asks, its consumer, and whether it has seen
     /// everything from before the change.
-    fn question(&self) -> Option<(usize, Arc<str>, bool)> {
-        let index = self.sources.iter().position(Source::asks)?;
+    fn question(&self, which: fn(&Source) -> bool) -> Option<(usize, Arc<str>, bool)> {
+        let index = self.sources.iter().position(which)?;
         let (consumer, caught_up) = self.sources[index].question()?;
         Some((index, consumer, caught_up))
     }
@@ -258,7 +272,7 @@ impl Merged {
                 Poll::Ready(Err(error)) => {
                     pending = 0;
                     let gone = matches!(error, EventError::NotFound { .. });
-                    if gone && source.is_retired() {
+                    if gone && !source.current && source.is_noted() {
                         source.end();
                         continue;
                     }
@@ -295,12 +309,10 @@ impl Merged {
         };
         let owner = self.patterns.iter().find(|it| it.matches(subject));
         let source = &mut self.sources[self.turn];
-        match &mut source.role {
-            Role::Current => owner.is_none_or(|owner| *owner == source.pattern),
-            // It was delivered before, and nothing settled it.
-            Role::Retired(_) if num_delivered > 1 => true,
-            Role::Retired(retiring) => retiring.was_there_before() && owner.is_some(),
+        if source.is_past(num_delivered, owner.is_some()) {
+            return true;
         }
+        source.current && owner.is_none_or(|owner| *owner == source.pattern)
     }
 
     /// Brings the sources in line with the table.
@@ -312,47 +324,40 @@ impl Merged {
             return;
         };
         self.unopened = false;
-        let filter = registry.find(&self.subscriber_id);
-        let filter = filter.filter(|filter| filter.durable);
-        let retired = registry.retired(&self.subscriber_id);
+        let view = registry.view(&self.subscriber_id);
+        let filter = view.filter.as_ref().filter(|filter| filter.durable);
         let reads_current = self.scope == Scope::Durable;
         self.removed = reads_current && filter.is_none();
-        self.patterns = filter.as_ref().map(parsed).unwrap_or_default();
+        self.patterns = filter.map(parsed).unwrap_or_default();
 
-        let patterns = &self.patterns;
-        self.sources.retain_mut(|source| {
-            if reads_current && patterns.contains(&source.pattern) {
-                source.role = Role::Current;
-                return true;
+        let mut sources = mem::take(&mut self.sources);
+        sources.retain_mut(|source| self.place(source, &view));
+        self.sources = sources;
+        if reads_current {
+            self.open_added(&registry, &view);
+            for retired in &view.retired {
+                self.read_retired(&registry, &view, retired);
             }
-            let is_retired = retired.iter().any(|retired| source.reads(retired));
-            if is_retired {
-                source.retire();
-            }
-            is_retired
-        });
-        if let Some(filter) = filter.filter(|_| reads_current) {
-            self.open_added(&registry, &filter);
         }
     }
 
     /// Opens the consumers that the filter names and that have no source.
-    fn open_added(&mut self, registry: &Arc<Registry>, filter: &SubscriptionFilter) {
+    fn open_added(&mut self, registry: &Arc<Registry>, view: &View) {
+        let options = view.filter.as_ref().and_then(|it| it.options.clone());
+        let options = options.unwrap_or_default();
         for pattern in self.patterns.clone() {
             if self.sources.iter().any(|source| source.pattern == pattern) {
                 continue;
             }
-            let registry = Arc::clone(registry);
+            let (registry, options) = (Arc::clone(registry), options.clone());
             let subscriber_id = self.subscriber_id.clone();
             let subject = pattern.as_str().to_owned();
-            let options = filter.options.clone().unwrap_or_default();
-            let consumer = Some(Arc::from(consumer_name(&subscriber_id, &subject)));
-            let reader = Reader::Opening(Box::pin(async move {
+            let opening = Box::pin(async move {
                 registry
                     .open_durable(&subscriber_id, &subject, &options)
                     .await
-            }));
-            self.add(pattern, consumer, Role::Current, reader);
+            });
+            self.add(pattern, view, Reader::Opening(opening));
         }
     }
 }

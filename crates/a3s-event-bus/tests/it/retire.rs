@@ -1,6 +1,6 @@
 //! Subjects that change, and consumers that are no longer needed.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use a3s_event_bus::EventBus;
 use a3s_event_core::{
@@ -9,6 +9,8 @@ use a3s_event_core::{
     types::{DeliverPolicy, SubscribeOptions, SubscriptionFilter},
 };
 use a3s_event_memory::MemoryProvider;
+use a3s_event_state::MemoryStateStore;
+use proptest::prelude::*;
 
 use crate::support::{
     Nine, Scripted, at_once, capped, durable, event, filter, next, next_pending, publish, within,
@@ -424,4 +426,128 @@ async fn a_subject_that_stays_busy_does_not_keep_its_consumer() {
     last.ack().await.unwrap();
     assert_eq!(within(draining.next()).await.unwrap(), None);
     assert_eq!(scripted.unsubscribed(), ["a events.*.x"]);
+}
+
+/// One thing that happens to a subscriber whose subjects change.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Publish(&'static str),
+    /// To one of [`LISTS`].
+    Change(usize),
+    Receive(Answered),
+    Reopen,
+    /// Another process goes on with the state that this one saved.
+    Restart,
+    /// Long enough for what is unanswered to come again.
+    Wait,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Answered {
+    Ack,
+    Nak,
+    Not,
+}
+
+/// Each of them asks for `events.x.a`.
+const LISTS: [&[&str]; 6] = [
+    &["events.x.*"],
+    &["events.*.a"],
+    &["events.x.*", "events.*.a"],
+    &["events.*.a", "events.x.*"],
+    &["events.x.a", "events.y.>"],
+    &["events.>"],
+];
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => prop_oneof![Just("events.x.a"), Just("events.x.b"), Just("events.y.a")]
+            .prop_map(Step::Publish),
+        2 => (0..LISTS.len()).prop_map(Step::Change),
+        4 => prop_oneof![Just(Answered::Ack), Just(Answered::Nak), Just(Answered::Not)]
+            .prop_map(Step::Receive),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+async fn run(steps: Vec<Step>, options: SubscribeOptions) {
+    let store = Arc::new(MemoryStateStore::new());
+    let mut bus = EventBus::new(MemoryProvider::default());
+    bus.set_state_store(store.clone()).await.unwrap();
+    let list = |index: usize| SubscriptionFilter {
+        options: Some(options.clone()),
+        ..durable("a", LISTS[index])
+    };
+    bus.update_subscription(list(0)).await.unwrap();
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    let mut owed = BTreeSet::new();
+    for step in steps {
+        match step {
+            Step::Publish(subject) => {
+                let sequence = publish(&bus, subject).await;
+                if subject == "events.x.a" {
+                    owed.insert(sequence);
+                }
+            }
+            Step::Change(index) => bus.update_subscription(list(index)).await.unwrap(),
+            Step::Receive(answered) => {
+                let Some(pending) = at_once(subscription.next_manual_ack()).await else {
+                    continue;
+                };
+                let pending = pending.unwrap().unwrap();
+                match answered {
+                    Answered::Ack => {
+                        owed.remove(&pending.received.sequence);
+                        pending.ack().await.unwrap();
+                    }
+                    Answered::Nak => pending.nak().await.unwrap(),
+                    Answered::Not => {}
+                }
+            }
+            Step::Reopen => subscription = bus.subscribe_as("a").await.unwrap(),
+            Step::Restart => {
+                drop(subscription);
+                bus = EventBus::from_provider(bus.provider_arc());
+                bus.set_state_store(store.clone()).await.unwrap();
+                subscription = bus.subscribe_as("a").await.unwrap();
+            }
+            Step::Wait => tokio::time::advance(Duration::from_secs(31)).await,
+        }
+    }
+    for _ in 0..3 {
+        while let Some(pending) = at_once(subscription.next_manual_ack()).await {
+            let pending = pending.unwrap().unwrap();
+            owed.remove(&pending.received.sequence);
+            pending.ack().await.unwrap();
+        }
+        tokio::time::advance(Duration::from_secs(31)).await;
+    }
+    assert!(owed.is_empty(), "lost: {owed:?}");
+    // Nothing that was retired stays behind.
+    let subjects = bus.get_subscription("a").await.unwrap().subjects;
+    assert_eq!(consumers(&bus).await, subjects.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn no_event_is_lost_while_subjects_change(
+        steps in steps(),
+        policy in prop_oneof![Just(DeliverPolicy::All), Just(DeliverPolicy::New)],
+        max_ack_pending in prop_oneof![Just(1), Just(2), Just(1_000)],
+    ) {
+        let options = SubscribeOptions::default()
+            .with_deliver_policy(policy)
+            .with_max_ack_pending(max_ack_pending);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(run(steps, options));
+    }
 }

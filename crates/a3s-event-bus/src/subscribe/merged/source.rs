@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     future::{poll_fn, ready},
     mem,
     sync::{
@@ -22,24 +23,24 @@ use crate::{
 /// One consumer of a merged subscription.
 pub(super) struct Source {
     pub(super) pattern: SubjectPattern,
-    /// The durable consumer, where it is one.
-    consumer: Option<Arc<str>>,
-    pub(super) role: Role,
+    /// The durable consumer, where it is one, and its number.
+    consumer: Option<(Arc<str>, u64)>,
+    /// Whether the subscriber asks for its pattern.
+    pub(super) current: bool,
+    /// Set while events from before a change may rest in it.
+    past: Option<Past>,
     reader: Reader,
     /// An acknowledgement of a delivery that nobody sees.
     unseen: Option<BoxFuture<'static, Result<()>>>,
     missed: u64,
 }
 
-pub(super) enum Role {
-    Current,
-    Retired(Retiring),
-}
-
-/// A consumer that is read until it is drained.
-pub(super) struct Retiring {
-    /// How many first deliveries may be from before the change; unknown until
-    /// the registry has answered once.
+/// What a consumer holds from before it was retired.
+struct Past {
+    /// Which time it was retired.
+    time: u64,
+    /// How many first deliveries may be from before; unknown until the registry
+    /// has answered once.
     resting: Option<u64>,
     /// Whether to ask the registry whether it is drained.
     ask: bool,
@@ -60,14 +61,14 @@ type Read = (Box<dyn Subscription>, Option<Result<Option<Delivery>>>);
 impl Source {
     pub(super) fn new(
         pattern: SubjectPattern,
-        consumer: Option<Arc<str>>,
-        role: Role,
+        consumer: Option<(Arc<str>, u64)>,
         reader: Reader,
     ) -> Self {
         Self {
             pattern,
             consumer,
-            role,
+            current: true,
+            past: None,
             reader,
             unseen: None,
             missed: 0,
@@ -79,9 +80,8 @@ impl Source {
         cx: &mut Context<'_>,
         stop: &Arc<AtomicBool>,
     ) -> Poll<Result<Option<Delivery>>> {
-        if let Role::Retired(retiring) = &self.role
-            && (retiring.resting.is_none() || self.is_over())
-        {
+        let unknown = self.past.as_ref().is_some_and(|it| it.resting.is_none());
+        if unknown || (!self.current && self.is_over()) {
             // The registry has to answer first, or once more.
             return Poll::Pending;
         }
@@ -144,53 +144,83 @@ impl Source {
             Settled::Now(failed) => Some(Box::pin(ready(failed))),
             Settled::Later(answered) => Some(answered),
         };
-        if let Role::Retired(retiring) = &mut self.role {
-            retiring.ask |= retiring.resting == Some(0) || pending.is_none_or(|more| more == 0);
+        if let Some(past) = &mut self.past {
+            past.ask |= past.resting == Some(0) || pending.is_none_or(|more| more == 0);
         }
     }
 
-    /// Whether the registry is to be asked, and can be.
-    pub(super) fn asks(&self) -> bool {
-        match &self.role {
-            Role::Current => false,
-            Role::Retired(retiring) => retiring.ask && self.unseen.is_none(),
+    /// Whether a delivery that may belong to another source is handed over all
+    /// the same, because it comes from before a change.
+    pub(super) fn is_past(&mut self, num_delivered: u64, asked_for: bool) -> bool {
+        let Some(past) = &mut self.past else {
+            return false;
+        };
+        if num_delivered > 1 {
+            // It was delivered before, and nothing settled it.
+            return true;
+        }
+        match &mut past.resting {
+            Some(resting) if *resting > 0 => {
+                *resting -= 1;
+                asked_for
+            }
+            _ => false,
         }
     }
 
-    /// The retired consumer, and whether a handle has seen everything from
-    /// before the change.
+    /// Whether nothing is read before the registry has answered.
+    pub(super) fn must_ask(&self) -> bool {
+        let unknown = |past: &Past| past.resting.is_none();
+        self.past.as_ref().is_some_and(unknown) && self.unseen.is_none()
+    }
+
+    /// Whether to ask the registry when there is nothing to read.
+    pub(super) fn wants_to_ask(&self) -> bool {
+        self.past.as_ref().is_some_and(|past| past.ask) && self.unseen.is_none()
+    }
+
+    /// The consumer to ask about, and whether everything from before the change
+    /// was seen.
     pub(super) fn question(&self) -> Option<(Arc<str>, bool)> {
-        match &self.role {
-            Role::Current => None,
-            Role::Retired(retiring) => Some((self.consumer.clone()?, retiring.resting == Some(0))),
-        }
+        let caught_up = self.past.as_ref()?.resting == Some(0);
+        let (consumer, _) = self.consumer.as_ref()?;
+        Some((Arc::clone(consumer), caught_up))
     }
 
     /// Notes that the registry has answered.
     pub(super) fn is_draining(&mut self, resting: u64) {
-        if let Role::Retired(retiring) = &mut self.role {
-            retiring.ask = false;
-            retiring.resting.get_or_insert(resting);
+        if let Some(past) = &mut self.past {
+            past.ask = false;
+            past.resting.get_or_insert(resting);
         }
     }
 
-    /// Retires the source, or has it ask again.
-    pub(super) fn retire(&mut self) {
-        match &mut self.role {
-            Role::Retired(retiring) => retiring.ask = true,
-            Role::Current => self.role = Role::retired(),
-        }
+    /// Notes what the table says of its past; one that goes on is asked about
+    /// again.
+    pub(super) fn set_past(&mut self, retired: Option<&Retired>) {
+        self.past = retired.map(|retired| {
+            let earlier = self.past.take().filter(|it| it.time == retired.time);
+            Past {
+                time: retired.time,
+                resting: earlier.and_then(|earlier| earlier.resting),
+                ask: true,
+            }
+        });
     }
 
-    /// Notes that the retired consumer is gone. The source stays until the
-    /// registry, which may be about to say so in the store, agrees.
+    /// Notes that the consumer, which nobody asks for any more, is gone. The
+    /// source stays until the registry, which may be about to say so in the
+    /// store, agrees.
     pub(super) fn end(&mut self) {
         self.reader = Reader::Gone;
-        self.retire();
+        if let Some(past) = &mut self.past {
+            past.ask = true;
+        }
     }
 
-    pub(super) fn is_retired(&self) -> bool {
-        matches!(self.role, Role::Retired(_))
+    /// Whether events from before a change may rest in it.
+    pub(super) const fn is_noted(&self) -> bool {
+        self.past.is_some()
     }
 
     /// Whether it could not be opened, or ended.
@@ -198,13 +228,23 @@ impl Source {
         matches!(self.reader, Reader::Gone)
     }
 
+    /// Whether it reads one of `consumers`, and not one of the same name that
+    /// was removed meanwhile.
+    pub(super) fn is_among(&self, consumers: &HashMap<String, u64>) -> bool {
+        let Some((consumer, number)) = &self.consumer else {
+            return false;
+        };
+        consumers.get(&**consumer) == Some(number)
+    }
+
     pub(super) fn reads(&self, retired: &Retired) -> bool {
-        self.consumer.as_deref() == Some(retired.consumer.as_str())
+        let consumer = self.consumer.as_ref();
+        consumer.is_some_and(|(consumer, _)| **consumer == *retired.consumer)
     }
 
     pub(super) fn origin(&self, registry: &Weak<Registry>) -> Origin {
         Origin {
-            consumer: self.consumer.clone(),
+            consumer: self.consumer.as_ref().map(|(name, _)| Arc::clone(name)),
             registry: Weak::clone(registry),
         }
     }
@@ -226,28 +266,6 @@ impl Source {
         match &mut self.reader {
             Reader::Idle(subscription) => answered.and(subscription.close().await),
             _ => answered,
-        }
-    }
-}
-
-impl Role {
-    pub(super) fn retired() -> Self {
-        Self::Retired(Retiring {
-            resting: None,
-            ask: true,
-        })
-    }
-}
-
-impl Retiring {
-    /// Counts a first delivery, and says whether it may be from before the change.
-    pub(super) fn was_there_before(&mut self) -> bool {
-        match &mut self.resting {
-            Some(resting) if *resting > 0 => {
-                *resting -= 1;
-                true
-            }
-            _ => false,
         }
     }
 }

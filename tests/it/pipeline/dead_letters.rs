@@ -31,6 +31,7 @@ cases! {
     an_event_refused_earlier_comes_again_and_is_no_dead_letter
     an_event_unanswered_on_its_last_delivery_goes_to_the_handler
     an_event_whose_reader_crashed_on_its_last_delivery_goes_to_the_handler
+    a_crash_spends_no_delivery_of_an_event_that_nobody_saw
     an_event_terminated_by_its_reader_goes_to_the_handler
     an_event_that_cannot_be_decrypted_goes_to_the_handler_as_ciphertext
     a_refused_event_goes_to_the_handler_as_ciphertext
@@ -225,6 +226,37 @@ async fn an_event_whose_reader_crashed_on_its_last_delivery_goes_to_the_handler(
     // This process saw no failure.
     assert_eq!(letter.first_failure_at, None);
     goes_on(&stage, &bus, &mut subscription).await;
+}
+
+async fn a_crash_spends_no_delivery_of_an_event_that_nobody_saw(stage: Stage) {
+    stage.crash(async |provider| {
+        let bus = EventBus::from_provider(provider);
+        let mut subscription = open(&bus, impatient(reader(&stage, 1))).await;
+        for _ in 1..=5 {
+            publish(&stage, &bus).await;
+        }
+        let received = next(&mut subscription).await;
+        assert_eq!(received.sequence, 1);
+        (bus, subscription)
+    });
+
+    let letters: Arc<Letters> = Arc::default();
+    let bus = with_handler(&stage, &letters).await;
+    let mut subscription = open(&bus, impatient(reader(&stage, 1))).await;
+    for sequence in 2..=5 {
+        let pending = next_pending(&mut subscription).await;
+        assert_eq!(
+            (pending.received.sequence, pending.received.num_delivered),
+            (sequence, 1)
+        );
+        pending.ack_confirmed().await.unwrap();
+    }
+    let consumer = consumer(&stage);
+    read_until(&mut subscription, async || {
+        is_settled(&bus, &consumer).await
+    })
+    .await;
+    assert_eq!(letters.only().event.sequence, 1);
 }
 
 async fn an_event_terminated_by_its_reader_goes_to_the_handler(stage: Stage) {

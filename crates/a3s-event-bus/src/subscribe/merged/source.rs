@@ -135,9 +135,10 @@ impl Source {
             _ => return,
         };
         // The question that follows must not overtake the answer.
-        let answer = match self.role {
-            Role::Current => Answer::Ack,
-            Role::Retired(_) => Answer::AckConfirmed,
+        let answer = if self.past.is_some() {
+            Answer::AckConfirmed
+        } else {
+            Answer::Ack
         };
         self.unseen = match handle.settle(answer) {
             Settled::Now(Ok(())) => None,

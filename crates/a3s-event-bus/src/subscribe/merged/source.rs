@@ -135,9 +135,9 @@ impl Source {
             _ => return,
         };
         // The question that follows must not overtake the answer.
-        let answer = match self.role {
-            Role::Current => Answer::Ack,
-            Role::Retired(_) => Answer::AckConfirmed,
+        let answer = match self.past {
+            None => Answer::Ack,
+            Some(_) => Answer::AckConfirmed,
         };
         self.unseen = match handle.settle(answer) {
             Settled::Now(Ok(())) => None,

@@ -188,7 +188,7 @@ impl Store {
             && let Some(original) = inner.dedup.find(fingerprint, now)
         {
             return match incoming.expected {
-                Some(expected) if original != expected + 1 => {
+                Some(expected) if original.checked_sub(1) != Some(expected) => {
                     Err(EventError::conflict(expected, last).into())
                 }
                 _ => Ok(original),

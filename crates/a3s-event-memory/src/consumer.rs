@@ -210,9 +210,13 @@ impl Consumer {
             return Ok(taken);
         }
         if !self.has_room(state) {
-            if let Some((_, oldest)) = state.window.next_from(0) {
-                self.store
-                    .park_full(&mut places.full, waker, oldest.sequence);
+            if let Some((_, oldest)) = state.window.next_from(0)
+                && !self
+                    .store
+                    .park_full(&mut places.full, waker, oldest.sequence)
+            {
+                // Room was made, or all is over, since it was looked for.
+                return Err(Without::Unfinished);
             }
             return Err(Without::Until(state.wait(&mut places.consumer, waker)));
         }
@@ -232,7 +236,10 @@ impl Consumer {
         }
         Err(match outcome {
             Fetch::Found | Fetch::Unfinished => Without::Unfinished,
-            Fetch::CaughtUp if sealed && state.window.is_empty() => Without::Ended,
+            // Closed since it was looked at: nobody wakes a handle that parks now.
+            Fetch::CaughtUp if sealed && (state.window.is_empty() || self.store.is_closed()) => {
+                Without::Ended
+            }
             // The only handle of an ephemeral consumer that owes no answer
             // has nothing to be told but new events.
             Fetch::CaughtUp if !self.is_durable() && state.window.is_empty() => {

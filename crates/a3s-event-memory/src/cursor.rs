@@ -238,13 +238,6 @@ impl Cursor {
             self.missed += kept - index;
             index = kept;
         }
-        if route
-            .sequence(index)
-            .is_some_and(|sequence| sequence < self.next)
-        {
-            // Before a start position that lay beyond the end.
-            index = route.index_of(index, self.next);
-        }
         let room = BATCH - fetched.len();
         for sequence in route.sequences_from(index).take(room) {
             index += 1;
@@ -262,7 +255,13 @@ impl Cursor {
         self.index = Some(index);
         if index == route.end() {
             // Everything up to the end was looked at.
-            self.next = self.next.max(inner.log.last() + 1);
+            let following = inner.log.last() + 1;
+            if self.next > following {
+                // What comes before a start position beyond the end is neither
+                // the reader's nor missed by it: not known until it is reached.
+                self.index = None;
+            }
+            self.next = self.next.max(following);
         }
     }
 

@@ -68,6 +68,11 @@ impl MemoryProvider {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     fn open_ephemeral(
         &self,
         filter_subject: &str,

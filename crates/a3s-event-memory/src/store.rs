@@ -44,6 +44,8 @@ pub(crate) struct Store {
     /// The log's first sequence, to be read without the lock.
     first: AtomicU64,
     closed: AtomicBool,
+    /// `Inner::sealed`, to be read without the lock; set before it.
+    sealed: AtomicBool,
 }
 
 /// What is retained and what is taken. 0 is unlimited everywhere.
@@ -97,6 +99,7 @@ impl Store {
             fingerprinter: Fingerprinter::default(),
             first: AtomicU64::new(1),
             closed: AtomicBool::new(false),
+            sealed: AtomicBool::new(false),
             prefix: SubjectPrefix::parse(&limits.prefix).ok(),
             limits,
         }
@@ -188,7 +191,7 @@ impl Store {
             && let Some(original) = inner.dedup.find(fingerprint, now)
         {
             return match incoming.expected {
-                Some(expected) if original != expected + 1 => {
+                Some(expected) if original.checked_sub(1) != Some(expected) => {
                     Err(EventError::conflict(expected, last).into())
                 }
                 _ => Ok(original),
@@ -309,9 +312,15 @@ impl Store {
         cursor.retained_pending(&inner)
     }
 
-    /// Parks `waker` until retention has taken sequence `oldest`.
-    pub(crate) fn park_full(&self, place: &mut Place, waker: &Waker, oldest: u64) {
-        self.lock().routes.park_full(place, waker, oldest);
+    /// Parks `waker` until retention has taken sequence `oldest`. Returns false
+    /// if it has already, or if the store was closed: nobody would wake it.
+    pub(crate) fn park_full(&self, place: &mut Place, waker: &Waker, oldest: u64) -> bool {
+        let mut inner = self.lock();
+        let waits = oldest >= inner.log.first() && !self.is_closed();
+        if waits {
+            inner.routes.park_full(place, waker, oldest);
+        }
+        waits
     }
 
     /// Gives up the places of a handle on `route`.
@@ -332,6 +341,11 @@ impl Store {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether nobody can publish any more. True for whoever a fetch told so.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
     /// Ends everything: readers are woken and end.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -340,6 +354,7 @@ impl Store {
 
     /// Nobody can publish any more: readers get what is left, then they end.
     pub(crate) fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
         Aftermath::after(|after| {
             let mut inner = self.lock();
             inner.sealed = true;
@@ -462,4 +477,34 @@ fn take_newest(
         left -= 1;
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use a3s_event_core::types::Event;
+    use serde_json::Value;
+
+    use super::Store;
+    use crate::{MemoryProvider, wakers::Place};
+
+    fn publish(store: &Store) {
+        let event = Event::new("events.a.x", "a", "", "", Value::Null);
+        store.publish(&event).unwrap();
+    }
+
+    #[test]
+    fn nobody_parks_for_room_that_was_made_meanwhile() {
+        let provider = MemoryProvider::builder().max_events(1).build().unwrap();
+        let store = provider.store();
+        publish(store);
+        let park = |oldest| store.park_full(&mut Place::default(), Waker::noop(), oldest);
+        assert!(park(1));
+        publish(store);
+        assert!(!park(1), "its eviction is over and wakes nobody");
+        assert!(park(2));
+        store.close();
+        assert!(!park(2), "closing is over and wakes nobody");
+    }
 }

@@ -34,7 +34,9 @@ impl Consumer {
         let bound = self.settings.max_ack_pending;
         let was_full = bound.is_some_and(|bound| state.window.len() as u64 >= bound);
         state.window.remove(position);
-        if was_full {
+        // The last answer ends the handles that wait for nothing else.
+        let is_over = state.window.is_empty() && self.store.is_sealed();
+        if was_full || is_over {
             Aftermath::after(|after| {
                 // Released before anybody is woken.
                 let mut state = state;
@@ -71,11 +73,16 @@ impl Consumer {
 
     /// Starts the wait for an answer anew.
     fn extend(&self, position: u64) {
-        let state = &mut *self.lock();
-        let pending = state.window.get(position);
-        if pending.is_some_and(|pending| pending.phase != Phase::Queued) {
-            let now = self.store.clock.now();
-            state.schedule.wait_again(&mut state.window, position, now);
-        }
+        Aftermath::after(|after| {
+            let state = &mut *self.lock();
+            let pending = state.window.get(position);
+            if pending.is_some_and(|pending| pending.phase != Phase::Queued) {
+                let now = self.store.clock.now();
+                let deadline = state.schedule.wait_again(&mut state.window, position, now);
+                // Earlier than before where an earlier delivery of a delayed
+                // event asks.
+                state.announce(deadline, after);
+            }
+        });
     }
 }

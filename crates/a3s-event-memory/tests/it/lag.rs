@@ -124,3 +124,27 @@ async fn a_start_beyond_the_end_waits_for_that_sequence_on_any_route() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_before_a_start_beyond_the_end_is_not_missed() {
+    for (max_events, capacity) in [(0, 0), (0, 5), (5, 10_000), (5, 5)] {
+        for filter in ["events.>", "events.a.*"] {
+            let provider = provider(max_events, capacity);
+            let options = SubscribeOptions {
+                deliver_policy: DeliverPolicy::ByStartSequence { sequence: 101 },
+                ..SubscribeOptions::default()
+            };
+            let opened = provider.subscribe_durable_with_options("c", filter, &options);
+            let mut reader = opened.await.unwrap();
+            assert!(is_quiet(&mut *reader).await);
+            publish(&provider, "events.a.x", 1..51).await;
+            let info = provider.consumer_info("c").await.unwrap();
+            assert_eq!(info.pending, 0, "{max_events} {capacity} {filter}");
+            assert!(is_quiet(&mut *reader).await);
+            publish(&provider, "events.a.x", 51..102).await;
+
+            assert_eq!(next(&mut *reader).await.sequence, 101);
+            assert_eq!(reader.missed(), 0, "{max_events} {capacity} {filter}");
+        }
+    }
+}

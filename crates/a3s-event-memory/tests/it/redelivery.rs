@@ -106,3 +106,39 @@ async fn a_hundred_thousand_unanswered_events_come_again_in_order() {
         pending.ack().await.unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_last_answer_ends_a_handle_that_waits_after_the_provider_went() {
+    let provider = provider(0, 0);
+    publish(&provider, "events.a.x", 1..2).await;
+    let mut handle = provider.subscribe("events.>").await.unwrap();
+    let pending = handle.next_manual_ack().await.unwrap().unwrap();
+    drop(provider);
+    let waiting = tokio::spawn(async move { handle.next_manual_ack().await.unwrap().is_none() });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "the event may come again");
+
+    pending.ack().await.unwrap();
+    let before_the_ack_wait = Duration::from_secs(1);
+    let ended = tokio::time::timeout(before_the_ack_wait, waiting).await;
+    assert!(ended.expect("it ends at once").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_delivery_that_asks_for_time_wakes_handles_that_wait_for_a_delay() {
+    let provider = provider(0, 0);
+    publish(&provider, "events.a.x", 1..2).await;
+    let mut handle = provider.subscribe("events.>").await.unwrap();
+    let first = handle.next_manual_ack().await.unwrap().unwrap();
+    let second = handle.next_manual_ack().await.unwrap().unwrap();
+    assert_eq!(second.received.num_delivered, 2);
+    let hour = Duration::from_secs(3600);
+    second.nak_after(hour).await.unwrap();
+    let waiting = tokio::spawn(async move { handle.next_manual_ack().await });
+    tokio::task::yield_now().await;
+
+    first.in_progress().await.unwrap();
+    let third = tokio::time::timeout(Duration::from_secs(31), waiting).await;
+    let third = third.expect("the ack wait is over").unwrap().unwrap();
+    assert_eq!(third.unwrap().received.num_delivered, 3);
+}

@@ -136,3 +136,18 @@ async fn a_prefix_that_breaks_the_rules_is_an_error_and_no_panic() {
     assert!(provider.subscribe(">").await.is_err());
     assert!(provider.history(None, 1).await.is_err());
 }
+
+#[tokio::test]
+async fn a_repeat_that_expects_the_largest_sequence_is_a_conflict() {
+    let provider = provider(0, 0);
+    let options = PublishOptions::default().with_msg_id("a");
+    let event = event("events.a.x", 1);
+    provider
+        .publish_with_options(&event, &options)
+        .await
+        .unwrap();
+
+    let options = options.with_expected_sequence(u64::MAX);
+    let refused = provider.publish_with_options(&event, &options).await;
+    assert!(matches!(refused, Err(EventError::Conflict { .. })));
+}

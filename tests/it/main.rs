@@ -17,4 +17,5 @@ mod pipeline;
 mod scenarios;
 mod spec_samples;
 mod stress;
+mod telemetry;
 mod wire_formats;

@@ -1,7 +1,7 @@
 //! What the bus promises, on every provider alike: each scenario runs on memory
 //! and on a real server.
 
-mod backend;
+pub(crate) mod backend;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use backend::Backend;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 macro_rules! on_every_provider {
     ($($scenario:ident,)+) => {

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use a3s_event_core::provider::EventProvider;
 
-use crate::{EncryptionPolicy, EventBus};
+use crate::{EncryptionPolicy, EventBus, EventMetrics};
 
 /// Builds an [`EventBus`] that differs from the default.
 ///
@@ -28,6 +28,8 @@ pub struct EventBusBuilder {
     pub(crate) best_effort: bool,
     pub(crate) encryption_policy: EncryptionPolicy,
     pub(crate) latency_sampling: Option<u32>,
+    /// Set where a recorder was given.
+    pub(crate) metrics: Option<EventMetrics>,
 }
 
 impl EventBusBuilder {
@@ -38,6 +40,7 @@ impl EventBusBuilder {
             best_effort: false,
             encryption_policy: EncryptionPolicy::default(),
             latency_sampling: None,
+            metrics: None,
         }
     }
 
@@ -80,7 +83,37 @@ impl EventBusBuilder {
         self
     }
 
-    /// Builds the bus.
+    /// Gives the figures of the bus to `recorder` as well, instead of the one that
+    /// is current when the bus is built. **Feature `metrics`.**
+    ///
+    /// Everything is described and resolved now; the bus keeps the handles, not
+    /// the recorder. Buses of one kind of provider add up in one recorder.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use a3s_event_bus::EventBus;
+    /// use a3s_event_memory::MemoryProvider;
+    /// use metrics_exporter_prometheus::PrometheusBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let recorder = PrometheusBuilder::new().with_recommended_naming(true).build_recorder();
+    /// let bus = EventBus::builder(MemoryProvider::default()).recorder(&recorder).build();
+    /// bus.publish("market", "forex", "EUR/USD", "ecb", serde_json::json!({"rate": 1.08})).await?;
+    ///
+    /// assert!(recorder.handle().render().contains("messaging_client_sent_messages_total"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "metrics")]
+    pub fn recorder(mut self, recorder: &dyn metrics::Recorder) -> Self {
+        self.metrics = Some(EventMetrics::in_recorder(self.provider.name(), recorder));
+        self
+    }
+
+    /// Builds the bus. With the feature `metrics`, its figures also go to the
+    /// recorder that is current now: install one first.
     #[must_use]
     pub fn build(self) -> EventBus {
         EventBus::from_builder(self)

@@ -106,8 +106,11 @@ impl EventBus {
             None if backend.capabilities.in_process => IN_PROCESS_SAMPLING,
             None => 1,
         };
+        let metrics = builder.metrics;
+        let metrics = metrics.unwrap_or_else(|| EventMetrics::new(backend.name()));
+        metrics.sample(sampling);
         let mut bus = Self {
-            metrics: EventMetrics::new(backend.name(), sampling),
+            metrics,
             registry: Arc::new(Registry::new(Arc::clone(&backend))),
             backend,
             schema_registry: None,

@@ -214,7 +214,8 @@ impl EventBus {
         });
         let outcome = match prepared {
             Ok((sealed, options)) => {
-                let outgoing = sealed.as_ref().unwrap_or(event);
+                let copy = trace::inject(&span, event, sealed);
+                let outgoing = copy.as_ref().unwrap_or(event);
                 let started = self.metrics.start_publish();
                 // Only the provider's boxed future moves into the span.
                 let sending = provider.publish_with_options(outgoing, &options);
@@ -243,8 +244,9 @@ impl EventBus {
         for event in events {
             sealed.extend(self.prepare(event)?);
         }
-        let outgoing = if sealed.is_empty() { events } else { &sealed };
         let span = trace::publish_batch(provider, events.len());
+        let copies = trace::inject_all(&span, events, sealed);
+        let outgoing = if copies.is_empty() { events } else { &copies };
         if !self.deduplicate {
             return trace::within(span, provider.publish_batch(outgoing)).await;
         }

@@ -2,6 +2,11 @@
 //!
 //! They cost a comparison where nobody listens, and hold no payload.
 
+#[cfg(feature = "otel")]
+mod otel;
+#[cfg(feature = "otel")]
+mod parent;
+
 use std::{fmt, future::Future};
 
 use a3s_event_core::{
@@ -36,10 +41,10 @@ pub(crate) fn failed(span: &Span, error: Option<&EventError>) {
 
 /// The span around handing `event` to the provider.
 pub(crate) fn publish(provider: &dyn EventProvider, event: &Event) -> Span {
-    info_span!(
+    let span = info_span!(
         "a3s_event.publish",
         otel.name = %format_args!("publish {}", Template(provider, event)),
-        otel.kind = "producer",
+        otel.kind = kind_of_publish(event),
         otel.status_code = Empty,
         messaging.system = system(provider.name()),
         messaging.operation.name = "publish",
@@ -48,7 +53,62 @@ pub(crate) fn publish(provider: &dyn EventProvider, event: &Event) -> Span {
         messaging.destination.name = event.subject,
         messaging.message.id = event.id,
         error.type = Empty,
-    )
+    );
+    link(&span, event);
+    span
+}
+
+/// The kind of the span whose context the event carries: its creator, unless the
+/// caller says that another one is.
+#[cfg_attr(
+    not(feature = "otel"),
+    expect(unused_variables, reason = "nobody reads what the event carries")
+)]
+fn kind_of_publish(event: &Event) -> &'static str {
+    #[cfg(feature = "otel")]
+    if otel::carried(event).is_some() {
+        return "client";
+    }
+    "producer"
+}
+
+/// Lets what is sent for `event` carry the context of `span`: `copy`, or where
+/// there is none a copy of the event. `None` is the event itself.
+pub(crate) fn inject(span: &Span, event: &Event, copy: Option<Event>) -> Option<Event> {
+    #[cfg(feature = "otel")]
+    if is_enabled() {
+        return otel::inject(span, event, copy);
+    }
+    let _: (&Span, &Event) = (span, event);
+    copy
+}
+
+/// The same for a batch; no copies are the events themselves.
+pub(crate) fn inject_all(span: &Span, events: &[Event], copies: Vec<Event>) -> Vec<Event> {
+    #[cfg(feature = "otel")]
+    if is_enabled() {
+        for event in events {
+            link(span, event);
+        }
+        let copies = if copies.is_empty() {
+            events.to_vec()
+        } else {
+            copies
+        };
+        let inject = |(event, copy): (&Event, Event)| otel::inject(span, event, Some(copy));
+        return events.iter().zip(copies).filter_map(inject).collect();
+    }
+    let _: (&Span, &[Event]) = (span, events);
+    copies
+}
+
+/// Refers `span` to the span that published `event`.
+fn link(span: &Span, event: &Event) {
+    #[cfg(feature = "otel")]
+    if !span.is_disabled() {
+        otel::link(span, event);
+    }
+    let _: (&Span, &Event) = (span, event);
 }
 
 /// The span around handing a batch to the provider.
@@ -61,7 +121,7 @@ pub(crate) fn publish_batch(provider: &dyn EventProvider, events: usize) -> Span
         messaging.system = system(provider.name()),
         messaging.operation.name = "publish",
         messaging.operation.type = "send",
-        messaging.batch.message_count = events,
+        messaging.batch.message_count = integer(events as u64),
         error.type = Empty,
     )
 }
@@ -98,8 +158,10 @@ pub(crate) fn received(span: &Span, received: &ReceivedEvent) {
     );
     span.record("messaging.message.id", received.event.id.as_str());
     span.record("a3s_event.stream", received.stream.as_str());
-    span.record("a3s_event.sequence", received.sequence);
-    span.record("a3s_event.num_delivered", received.num_delivered);
+    span.record("a3s_event.sequence", integer(received.sequence));
+    let num_delivered = integer(received.num_delivered);
+    span.record("a3s_event.num_delivered", num_delivered);
+    link(span, &received.event);
 }
 
 /// The span around giving the answer `operation` to a delivery.
@@ -109,7 +171,7 @@ pub(crate) fn settle(
     operation: &'static str,
     received: &ReceivedEvent,
 ) -> Span {
-    info_span!(
+    let span = info_span!(
         "a3s_event.settle",
         otel.name = %format_args!("{operation} {template}"),
         otel.kind = "client",
@@ -120,9 +182,19 @@ pub(crate) fn settle(
         messaging.destination.template = template,
         messaging.message.id = received.event.id,
         a3s_event.stream = received.stream.as_str(),
-        a3s_event.sequence = received.sequence,
+        a3s_event.sequence = integer(received.sequence),
         error.type = Empty,
-    )
+    );
+    #[cfg(feature = "otel")]
+    if !span.is_disabled() {
+        otel::continue_from(&span, &received.event);
+    }
+    span
+}
+
+/// A number as spans know it: an unsigned one would be exported as text.
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// The name of a messaging system. The conventions list none for a memory

@@ -97,6 +97,8 @@
 //! | `schema` | yes | [`schema::MemorySchemaRegistry`]: a schema registry in memory |
 //! | `crypto` | yes | [`crypto::Aes256GcmEncryptor`]: encryption of payloads |
 //! | `state` | yes | [`state::FileStateStore`]: subscriptions that survive a restart |
+//! | `metrics` | | the figures of the bus through the `metrics` crate |
+//! | `otel` | | traces across processes, through OpenTelemetry |
 //! | `full` | | all of the above |
 //!
 //! What runs inside one process is on, what brings a network stack is off.

@@ -32,7 +32,8 @@ const RULES: &[Rule] = &[
     (SCHEMA, &[CORE], &[], 2),
     (CRYPTO, &[CORE], &[], 6),
     (STATE, &[CORE], &[], 5),
-    (BUS, &[CORE], &[MEMORY, SCHEMA, CRYPTO, STATE], 4),
+    // Four, and behind features `metrics`, `opentelemetry` and `tracing-opentelemetry`.
+    (BUS, &[CORE], &[MEMORY, SCHEMA, CRYPTO, STATE], 7),
     (TESTKIT, &[CORE], &[MEMORY], 4),
     (
         FACADE,

@@ -5,6 +5,11 @@ use std::{
 
 use serde::Serialize;
 
+use super::{
+    instruments::Meter,
+    names::{Family, Label},
+};
+
 /// Upper bounds of the buckets in microseconds: fine ones for a provider in
 /// memory, then those that the OpenTelemetry conventions advise.
 const BOUNDS_MICROS: [u64; 23] = [
@@ -13,24 +18,41 @@ const BOUNDS_MICROS: [u64; 23] = [
 ];
 
 /// A latency histogram with fixed buckets. Recording takes no lock.
-#[derive(Default)]
 pub(super) struct Histogram {
     /// One for each bound, and one for what lies beyond the last.
     buckets: [AtomicU64; BOUNDS_MICROS.len() + 1],
     sum_nanos: AtomicU64,
     max_nanos: AtomicU64,
+    #[cfg(feature = "metrics")]
+    exported: metrics::Histogram,
 }
 
 impl Histogram {
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(unused_variables, reason = "only a recorder wants names")
+    )]
+    pub(super) fn new(meter: Meter<'_>, family: &Family, labels: &[Label]) -> Self {
+        Self {
+            buckets: Default::default(),
+            sum_nanos: AtomicU64::new(0),
+            max_nanos: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            exported: meter.export_histogram(family, labels),
+        }
+    }
+
     pub(super) fn record(&self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|&bound| bound * 1_000 < nanos);
         self.buckets[bucket].fetch_add(1, Relaxed);
         self.sum_nanos.fetch_add(nanos, Relaxed);
         self.max_nanos.fetch_max(nanos, Relaxed);
+        #[cfg(feature = "metrics")]
+        self.exported.record(latency);
     }
 
-    pub(super) fn snapshot(&self, sampling: u32) -> HistogramSnapshot {
+    pub(super) fn snapshot(&self, sampling: u64) -> HistogramSnapshot {
         let bounds = BOUNDS_MICROS.into_iter().map(Some).chain([None]);
         let buckets: Vec<BucketSnapshot> = bounds
             .zip(&self.buckets)
@@ -40,7 +62,7 @@ impl Histogram {
             })
             .collect();
         HistogramSnapshot {
-            sampling,
+            sampling: u32::try_from(sampling).unwrap_or(u32::MAX),
             count: buckets.iter().map(|bucket| bucket.count).sum(),
             sum_nanos: self.sum_nanos.load(Relaxed),
             max_nanos: self.max_nanos.load(Relaxed),
@@ -124,10 +146,12 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Histogram;
+    use super::{super::names::OPERATION_DURATION, Histogram, Meter};
 
     fn of(micros: impl IntoIterator<Item = u64>) -> super::HistogramSnapshot {
-        let histogram = Histogram::default();
+        let histogram = Meter::with("test", |meter| {
+            Histogram::new(meter, &OPERATION_DURATION, &[])
+        });
         for micros in micros {
             histogram.record(Duration::from_micros(micros));
         }

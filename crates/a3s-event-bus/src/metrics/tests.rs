@@ -28,7 +28,7 @@ fn every_kind_of_error_has_a_counter() {
         EventError::connection("s", cause()),
         EventError::provider("p", "publish", cause()),
     ];
-    let metrics = EventMetrics::new("p", 1);
+    let metrics = EventMetrics::new("p");
     for error in &errors {
         metrics.publish_failed(error);
     }
@@ -39,7 +39,7 @@ fn every_kind_of_error_has_a_counter() {
 
 #[test]
 fn the_name_of_a_provider_cannot_break_the_page() {
-    let page = EventMetrics::new("a\"b\\c\nd", 1).render_prometheus();
+    let page = EventMetrics::new("a\"b\\c\nd").render_prometheus();
     assert!(
         page.contains(r#"{messaging_system="a\"b\\c\nd"}"#),
         "{page}"

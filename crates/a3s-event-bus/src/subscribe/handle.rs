@@ -35,6 +35,7 @@ pub(crate) struct BusSubscription {
     transparent: bool,
     /// The span of a `poll_next` that waits.
     waiting: Option<Span>,
+    gaps: Gaps,
     closed: bool,
     _active: ActiveSubscription,
 }
@@ -60,6 +61,10 @@ impl BusSubscription {
         Self {
             transparent: route.is_transparent() && matches!(feed, Feed::One { .. }),
             _active: route.metrics.subscription_opened(),
+            gaps: Gaps {
+                last: 0,
+                missed: feed.missed(),
+            },
             feed,
             route: Arc::new(route),
             step: None,
@@ -129,7 +134,10 @@ impl BusSubscription {
                 return Ok(None);
             };
             match self.route.admit(delivery, origin) {
-                Admitted::Event(received, delivered) => return Ok(Some((received, delivered))),
+                Admitted::Event(received, delivered) => {
+                    self.gaps.follow(received.sequence, &self.feed, &self.route);
+                    return Ok(Some((received, delivered)));
+                }
                 Admitted::Leaves(step) => self.step = Some(step),
             }
         }
@@ -186,6 +194,7 @@ impl BusSubscription {
         if let Ok(Some(received)) = outcome {
             trace::received(span, received);
             self.route.metrics.received(received.num_delivered);
+            self.gaps.follow(received.sequence, &self.feed, &self.route);
             self.handed = Some(Handed::ByProvider);
         }
     }
@@ -259,9 +268,36 @@ impl Subscription for BusSubscription {
 
 impl Drop for BusSubscription {
     fn drop(&mut self) {
+        self.gaps.count(&self.feed, &self.route);
         // An answer that takes time cannot be waited for here: the event comes
         // back after the ack wait then.
         drop(self.give_back_handed());
+    }
+}
+
+/// What retention took from a subscription, for the figures.
+struct Gaps {
+    last: u64,
+    /// As many are counted, or were missing before this handle.
+    missed: u64,
+}
+
+impl Gaps {
+    /// Asks the provider where sequences leave a gap: elsewhere nothing is
+    /// missing, and asking may take a lock.
+    fn follow(&mut self, sequence: u64, feed: &Feed, route: &Route) {
+        if sequence != self.last.wrapping_add(1) {
+            self.count(feed, route);
+        }
+        self.last = sequence;
+    }
+
+    fn count(&mut self, feed: &Feed, route: &Route) {
+        let missed = feed.missed();
+        if missed > self.missed {
+            route.metrics.missed(missed - self.missed);
+            self.missed = missed;
+        }
     }
 }
 

@@ -6,9 +6,13 @@
 mod close;
 mod dead_letter;
 mod encryption;
+#[cfg(feature = "metrics")]
+mod exported;
 mod hostile;
 mod metrics;
 mod options;
+#[cfg(feature = "otel")]
+mod otel;
 mod publish;
 mod retire;
 mod schema;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use a3s_event_bus::{EventBus, MetricsSnapshot};
 use a3s_event_core::provider::Capabilities;
-use a3s_event_memory::MemoryProvider;
+use a3s_event_memory::{MemoryConfig, MemoryProvider};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ async fn a_refused_publish_is_counted_by_kind_and_not_as_published() {
     let page = bus.metrics().render_prometheus();
     let sent: Vec<&str> = page
         .lines()
-        .filter(|line| line.starts_with("messaging_client_sent"))
+        .filter(|line| line.starts_with("messaging_client_sent") && !line.ends_with(" 0"))
         .collect();
     assert_eq!(
         sent,
@@ -86,15 +86,88 @@ async fn a_snapshot_is_camel_case_json() {
 #[tokio::test]
 async fn the_number_of_series_does_not_depend_on_subjects_or_ids() {
     let bus = EventBus::new(MemoryProvider::default());
-    publish(&bus, "events.a.b").await;
     let series = || bus.metrics().render_prometheus().lines().count();
     let before = series();
     let mut subscription = bus.subscribe("events.>").await.unwrap();
-    for index in 0..1_000 {
+    for index in 0..10_000 {
         publish(&bus, &format!("events.c{index}.topic{index}")).await;
         next(&mut subscription).await;
     }
+    bus.publish("*", "a", "", "", json!(1)).await.unwrap_err();
     assert_eq!(series(), before);
+}
+
+#[tokio::test]
+async fn of_a_batch_that_failed_half_way_the_stored_half_is_published() {
+    let scripted = Scripted::default();
+    scripted.fail_publishes_after(2);
+    let bus = EventBus::new(scripted);
+    let batch: Vec<_> = (0..5)
+        .map(|index| event("events.a.b", json!(index)))
+        .collect();
+    bus.publish_batch(&batch).await.unwrap_err();
+    let figures = bus.metrics().snapshot();
+    assert_eq!(figures.published, 2);
+    assert_eq!(figures.publish_errors, [("provider", 1)].into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_when_many_tasks_count_at_once() {
+    const TASKS: u64 = 8;
+    const EVENTS: u64 = 500;
+    let provider = MemoryProvider::default();
+    let bus = Arc::new(EventBus::builder(provider).latency_sampling(1).build());
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let bus = Arc::clone(&bus);
+        tasks.spawn(async move {
+            let subject = format!("events.task{task}.x");
+            let mut subscription = bus.subscribe(&subject).await.unwrap();
+            for index in 0..EVENTS {
+                publish(&bus, &subject).await;
+                bus.publish("*", "a", "", "", json!(1)).await.unwrap_err();
+                let pending = next_pending(&mut subscription).await;
+                if index % 2 == 0 {
+                    pending.ack().await.unwrap();
+                } else {
+                    pending.term("odd").await.unwrap();
+                }
+                let figures = bus.metrics().snapshot();
+                assert!(figures.active_subscriptions >= 1);
+            }
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    let figures = bus.metrics().snapshot();
+    let all = TASKS * EVENTS;
+    assert_eq!((figures.published, figures.received), (all, all));
+    assert_eq!((figures.acked, figures.terminated), (all / 2, all / 2));
+    assert_eq!(figures.publish_errors, [("invalid_subject", all)].into());
+    assert_eq!(figures.publish_latency.count, all);
+    assert_eq!(figures.active_subscriptions, 0);
+}
+
+#[tokio::test]
+async fn what_retention_took_from_a_reader_is_counted() {
+    let provider = MemoryProvider::new(MemoryConfig {
+        max_events: 4,
+        ..Default::default()
+    });
+    let bus = EventBus::new(provider);
+    let mut slow = bus.subscribe("events.a.>").await.unwrap();
+    publish(&bus, "events.a.b").await;
+    next(&mut slow).await;
+    for _ in 0..10 {
+        publish(&bus, "events.a.b").await;
+    }
+    assert_eq!(bus.metrics().snapshot().missed, 0);
+    next(&mut slow).await;
+    assert_eq!(slow.missed(), 6);
+    assert_eq!(bus.metrics().snapshot().missed, 6);
+    next(&mut slow).await;
+    assert_eq!(bus.metrics().snapshot().missed, 6);
 }
 
 #[tokio::test]

@@ -365,7 +365,11 @@ impl Subscription for ScriptedSubscription {
     async fn next_delivery(&mut self) -> Result<Option<Delivery>> {
         let delivery = self.0.deliveries.lock().unwrap().pop();
         match delivery {
-            Some(delivery) => Ok(Some(delivery)),
+            Some(delivery) => {
+                tokio::task::yield_now().await;
+                tracing::info!("the script delivers");
+                Ok(Some(delivery))
+            }
             // More may be added, and nobody would say so.
             None => std::future::pending().await,
         }
@@ -378,9 +382,11 @@ impl Settle for Shared {
         if failed {
             return Settled::Now(Err(offline("answer")));
         }
+        tracing::info!("the script takes an answer");
         self.answers.lock().unwrap().push((delivery, answer));
         let later: BoxFuture<'static, Result<()>> = Box::pin(async {
             tokio::task::yield_now().await;
+            tracing::info!("the script took an answer");
             Ok(())
         });
         Settled::Later(later)

@@ -7,18 +7,24 @@ use std::{
 };
 
 use a3s_event_bus::EventBus;
+use a3s_event_core::types::PublishOptions;
+use a3s_event_crypto::{Aes256GcmEncryptor, SecretKey};
 use a3s_event_memory::MemoryProvider;
 use serde_json::json;
 use tracing::instrument::WithSubscriber;
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
-use crate::support::{Scripted, event, next, next_pending, publish};
+use crate::support::{FailingFirst, Scripted, capped, event, next, next_pending, publish};
 
 /// Runs `future` and returns what was logged meanwhile, closed spans included.
 pub(crate) async fn captured(future: impl Future<Output = ()>) -> String {
+    captured_at(tracing::Level::INFO, future).await
+}
+
+async fn captured_at(level: tracing::Level, future: impl Future<Output = ()>) -> String {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
+        .with_max_level(level)
         .with_span_events(FmtSpan::CLOSE)
         .with_ansi(false)
         .with_writer(log.clone())
@@ -129,4 +135,79 @@ async fn a_span_says_how_its_operation_failed() {
     .await;
     assert!(log.contains("otel.status_code=\"ERROR\""), "{log}");
     assert!(log.contains("error.type=\"provider\""), "{log}");
+}
+
+/// Lines of `log` that `text` is in, each inside `span`.
+#[track_caller]
+fn assert_inside(log: &str, text: &str, span: &str, expected: usize) {
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(text)).collect();
+    assert_eq!(lines.len(), expected, "{log}");
+    assert!(lines.iter().all(|line| line.contains(span)), "{log}");
+}
+
+#[tokio::test]
+async fn receiving_and_settling_happen_inside_their_spans() {
+    let log = captured(async {
+        let scripted = Scripted::default();
+        scripted.deliver(event("events.a.b", json!(1)), 1, 1);
+        scripted.deliver(event("events.a.b", json!(2)), 2, 1);
+        let bus = EventBus::new(scripted);
+        let mut subscription = bus.subscribe("events.a.>").await.unwrap();
+        next_pending(&mut subscription).await.ack().await.unwrap();
+        next_pending(&mut subscription).await.nak().await.unwrap();
+    })
+    .await;
+    assert_inside(&log, "the script delivers", "a3s_event.receive{", 2);
+    assert_inside(&log, "the script takes an answer", "a3s_event.settle{", 2);
+    assert_inside(&log, "the script took an answer", "a3s_event.settle{", 2);
+}
+
+#[tokio::test]
+async fn nothing_that_events_hold_is_logged_at_any_level() {
+    const SECRET: &str = "0451-secret";
+    let secret = || {
+        let mut event = event("events.a.b", json!({"pin": SECRET}));
+        event.summary = SECRET.to_owned();
+        event.with_metadata("note", SECRET)
+    };
+    let log = captured_at(tracing::Level::TRACE, async {
+        let mut bus = EventBus::new(MemoryProvider::default());
+        bus.set_dlq_handler(FailingFirst::times(1));
+        bus.publish_event(&secret()).await.unwrap();
+        bus.publish_batch(&[secret(), secret()]).await.unwrap();
+        let stale = PublishOptions::default().with_expected_sequence(77);
+        bus.publish_event_with_options(&secret(), &stale)
+            .await
+            .unwrap_err();
+        bus.update_subscription(capped("reader", &["events.a.>"], 1))
+            .await
+            .unwrap();
+        let mut reader = bus.subscribe_as("reader").await.unwrap();
+        next_pending(&mut reader).await.nak().await.unwrap();
+        next_pending(&mut reader).await.term("unfit").await.unwrap();
+        next_pending(&mut reader).await.ack().await.unwrap();
+
+        let key = SecretKey::generate().unwrap();
+        bus.set_encryptor(Arc::new(Aes256GcmEncryptor::with_key("one", key).unwrap()));
+        bus.publish_event(&secret()).await.unwrap();
+        let key = SecretKey::generate().unwrap();
+        bus.set_encryptor(Arc::new(Aes256GcmEncryptor::with_key("two", key).unwrap()));
+        bus.subscribe("events.a.>")
+            .await
+            .unwrap()
+            .next()
+            .await
+            .unwrap();
+        bus.list_events(None, 10).await.unwrap_err();
+        bus.close().await.unwrap();
+    })
+    .await;
+    for expected in [
+        "event dead-lettered",
+        "the dead-letter handler failed",
+        "ERROR",
+    ] {
+        assert!(log.contains(expected), "{expected} in {log}");
+    }
+    assert!(!log.contains(SECRET), "{log}");
 }

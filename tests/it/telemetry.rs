@@ -1,0 +1,4 @@
+//! What a service shows of its events to the outside.
+
+mod names;
+mod traces;

@@ -55,8 +55,7 @@ async fn eventful(builder: EventBusBuilder) -> (EventBus, Box<dyn Subscription>)
     let mut untrue = event("events.a.order", json!({}));
     untrue.event_type = "order".to_owned();
     bus.publish_event(&untrue).await.unwrap_err();
-    let mut stale = PublishOptions::default();
-    stale.expected_sequence = Some(77);
+    let stale = PublishOptions::default().with_expected_sequence(77);
     bus.publish_event_with_options(&event("events.a.four", json!(4)), &stale)
         .await
         .unwrap_err();

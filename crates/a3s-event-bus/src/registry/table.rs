@@ -37,23 +37,18 @@ impl Table {
     /// Puts `filter` in place of the subscriber's earlier one, and names the
     /// consumers that this retires.
     ///
-    /// Durable subjects that stay keep their order, new ones follow, and those
-    /// that return from retirement come last: whoever owned an event that
-    /// several subjects match must go on to own it.
+    /// Durable subjects that stay keep their order and added ones follow: whoever
+    /// owned an event that several subjects match must go on to own it.
     pub(super) fn put(&mut self, mut filter: SubscriptionFilter) -> Vec<String> {
         let earlier = self.filters.remove(&filter.subscriber_id);
-        let is_update = earlier.is_some();
         let earlier = earlier.filter(|earlier| earlier.durable);
-        if filter.durable && is_update {
-            let stays = |subject: &String| {
-                let mut subjects = earlier.iter().flat_map(|earlier| &earlier.subjects);
-                subjects.position(|other| other == subject)
-            };
-            let id = filter.subscriber_id.clone();
-            let returns = |subject: &str| self.retired.contains_key(&consumer_name(&id, subject));
-            filter.subjects.sort_by_key(|subject| match stays(subject) {
-                Some(place) => (place, false),
-                None => (usize::MAX, returns(subject)),
+        if let Some(earlier) = &earlier
+            && filter.durable
+        {
+            let earlier = &earlier.subjects;
+            filter.subjects.sort_by_key(|subject| {
+                let place = earlier.iter().position(|other| other == subject);
+                place.unwrap_or(usize::MAX)
             });
         }
         let mut retired = Vec::new();

@@ -226,6 +226,10 @@ impl Merged {
                 Retirement::Draining { resting } => self.sources[index].is_draining(resting),
                 // Gone, or drained: the table says which.
                 Retirement::Over => self.follow(),
+                // Anything may be from before: better twice than never.
+                Retirement::Unknown if self.sources[index].current => {
+                    self.sources[index].is_draining(u64::MAX);
+                }
                 // It is kept, unread.
                 Retirement::Unknown => drop(self.sources.remove(index)),
             }

@@ -331,8 +331,10 @@ async fn a_provider_that_cannot_tell_keeps_the_consumer() {
     assert_eq!(bus.create_subscriber("a").await.unwrap().len(), 1);
     // Back again, where it was.
     update(&bus, &["events.a.>", "events.b.>"]).await;
-    drop(bus.create_subscriber("a").await.unwrap());
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
     assert_eq!(consumers(&bus).await, 2);
+    publish(&bus, "events.b.x").await;
+    assert_eq!(next(&mut subscription).await.sequence, 1);
     bus.remove_subscription("a").await.unwrap();
     assert_eq!(consumers(&bus).await, 0);
 }
@@ -426,6 +428,26 @@ async fn a_subject_that_stays_busy_does_not_keep_its_consumer() {
     last.ack().await.unwrap();
     assert_eq!(within(draining.next()).await.unwrap(), None);
     assert_eq!(scripted.unsubscribed(), ["a events.*.x"]);
+}
+
+#[tokio::test]
+async fn a_handle_that_follows_changes_opens_a_consumer_once() {
+    let scripted = Scripted::default();
+    scripted.set_info(Some(ConsumerInfo::new(0, 1)));
+    let bus = EventBus::new(scripted.clone());
+    let both = ["events.a.>", "events.b.>"];
+    update(&bus, &both).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    for subjects in [&both[..1], &both, &both[1..], &both] {
+        update(&bus, subjects).await;
+        assert!(at_once(subscription.next()).await.is_none());
+    }
+    let opened = scripted.opened().len();
+    bus.update_subscription(filter("b", &["events.b.>"]))
+        .await
+        .unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert_eq!(scripted.opened().len(), opened);
 }
 
 /// One thing that happens to a subscriber whose subjects change.

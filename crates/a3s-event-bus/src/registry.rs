@@ -304,6 +304,22 @@ impl Registry {
             .await
     }
 
+    /// Whether the consumer that was just opened for a subject is still needed.
+    /// Removes it otherwise: what forgot it meanwhile came before it existed.
+    pub(crate) async fn keep_opened(&self, subscriber_id: &str, subject: &str) -> Result<bool> {
+        if self.table().knows(subscriber_id, subject) {
+            return Ok(true);
+        }
+        let _turn = self.turn.lock().await;
+        // Needed again, perhaps, while others had their turn.
+        let needed = self.table().knows(subscriber_id, subject);
+        if !needed {
+            self.unsubscribe(&consumer_name(subscriber_id, subject))
+                .await?;
+        }
+        Ok(needed)
+    }
+
     /// Opens a handle on a retired consumer. What is read ahead would count as
     /// unanswered.
     pub(crate) async fn open_retired(&self, retired: &Retired) -> Result<Box<dyn Subscription>> {

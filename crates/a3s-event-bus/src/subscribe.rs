@@ -327,7 +327,15 @@ impl EventBus {
             let pattern = self.backend.parse_pattern(subject)?;
             let subscription = if durable {
                 let id = &filter.subscriber_id;
-                self.registry.open_durable(id, subject, &options).await?
+                let opened = self.registry.open_durable(id, subject, &options).await?;
+                if !self.registry.keep_opened(id, subject).await? {
+                    if self.registry.find(id).is_none() {
+                        return Err(EventError::not_found("subscription", id));
+                    }
+                    // Taken out of the filter meanwhile.
+                    continue;
+                }
+                opened
             } else {
                 let options = self.backend.honored_subscribe(&options)?;
                 let provider = self.backend.provider();

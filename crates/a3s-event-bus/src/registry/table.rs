@@ -127,6 +127,16 @@ impl Table {
             .filter(move |retired| retired.subscriber_id == subscriber_id)
     }
 
+    /// Whether the consumer of a subject is needed, or noted to be removed.
+    pub(super) fn knows(&self, subscriber_id: &str, subject: &str) -> bool {
+        let filter = self.filters.get(subscriber_id);
+        filter
+            .is_some_and(|filter| filter.durable && filter.subjects.iter().any(|it| it == subject))
+            || self
+                .retired
+                .contains_key(&consumer_name(subscriber_id, subject))
+    }
+
     /// Adds what was stored. What is registered here wins, as if it had been put
     /// over the stored filter: the subscribers of which that retired a consumer
     /// are returned.

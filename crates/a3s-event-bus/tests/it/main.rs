@@ -10,6 +10,7 @@ mod encryption;
 mod exported;
 mod hostile;
 mod metrics;
+mod opening;
 mod options;
 #[cfg(feature = "otel")]
 mod otel;

@@ -64,8 +64,13 @@ impl Window {
         let position = self.end;
         // A segment goes only once it is full, so the last one has room until then.
         if position.is_multiple_of(SEGMENT as u64) {
+            let mut entries = std::mem::take(&mut self.spare);
+            if position > 0 {
+                // The first one grows on demand: most consumers stay below it.
+                entries.reserve_exact(SEGMENT);
+            }
             self.segments.push_back(Some(Segment {
-                entries: std::mem::take(&mut self.spare),
+                entries,
                 unanswered: 0,
             }));
         }

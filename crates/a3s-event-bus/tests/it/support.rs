@@ -363,10 +363,11 @@ impl Subscription for ScriptedSubscription {
     }
 
     async fn next_delivery(&mut self) -> Result<Option<Delivery>> {
+        // Before it is taken, so that dropping the call loses nothing.
+        tokio::task::yield_now().await;
         let delivery = self.0.deliveries.lock().unwrap().pop();
         match delivery {
             Some(delivery) => {
-                tokio::task::yield_now().await;
                 tracing::info!("the script delivers");
                 Ok(Some(delivery))
             }

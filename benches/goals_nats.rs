@@ -273,12 +273,22 @@ fn reading_back(table: &Table, runtime: &Runtime, server: &Server, arguments: &A
             .block_on(provider.publish_batch(&events))
             .expect("published");
     }
-    for (name, category, limit) in [
+    let rare = provider.build_subject("rare", "t");
+    let [some, rare_pattern] = ["some", "rare"].map(|name| provider.category_subject(name));
+    for (name, filter, limit) in [
         ("newest 50 of 1M, unfiltered", None, 5.0),
-        ("newest 50 of 1M, 1 % match", Some("some"), 5.0),
-        ("newest 50 of 1M, 0.01 % match", Some("rare"), 30.0),
+        ("newest 50 of 1M, 1 % match", Some(some), 5.0),
+        (
+            "newest 50 of 1M, 0.01 % match, one subject",
+            Some(rare),
+            30.0,
+        ),
+        (
+            "newest 50 of 1M, 0.01 % match, a pattern",
+            Some(rare_pattern),
+            30.0,
+        ),
     ] {
-        let filter = category.map(|category| provider.category_subject(category));
         let calls = arguments.scaled(50_000).min(50);
         let mut times = Vec::new();
         for _ in 0..calls {

@@ -231,7 +231,10 @@ impl Scripted {
         let consumer = consumer.map(str::to_owned);
         let opened = (pattern.to_owned(), consumer, options.clone());
         self.shared.opened.lock().unwrap().push(opened);
-        Ok(Box::new(ScriptedSubscription(Arc::clone(&self.shared))))
+        Ok(Box::new(ScriptedSubscription {
+            shared: Arc::clone(&self.shared),
+            yielded: false,
+        }))
     }
 }
 
@@ -339,7 +342,11 @@ impl EventProvider for Scripted {
     }
 }
 
-struct ScriptedSubscription(Arc<Shared>);
+struct ScriptedSubscription {
+    shared: Arc<Shared>,
+    /// Kept across calls: a dropped one must lose nothing.
+    yielded: bool,
+}
 
 #[async_trait]
 impl Subscription for ScriptedSubscription {
@@ -363,10 +370,14 @@ impl Subscription for ScriptedSubscription {
     }
 
     async fn next_delivery(&mut self) -> Result<Option<Delivery>> {
-        let delivery = self.0.deliveries.lock().unwrap().pop();
+        if !self.yielded {
+            self.yielded = true;
+            tokio::task::yield_now().await;
+        }
+        let delivery = self.shared.deliveries.lock().unwrap().pop();
         match delivery {
             Some(delivery) => {
-                tokio::task::yield_now().await;
+                self.yielded = false;
                 tracing::info!("the script delivers");
                 Ok(Some(delivery))
             }

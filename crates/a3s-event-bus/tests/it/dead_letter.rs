@@ -333,7 +333,7 @@ async fn dropping_next_while_the_handler_works_repeats_nothing() {
     let mut bus = EventBus::new(scripted.clone());
     bus.set_dlq_handler(Arc::clone(&handler) as _);
     let mut subscription = bus.subscribe("events.a.>").await.unwrap();
-    for _ in 0..3 {
+    for _ in 0..4 {
         // One poll each: the handler waits for its permission.
         let polled = std::future::poll_fn(|cx| {
             let polled = subscription.next();
@@ -342,6 +342,7 @@ async fn dropping_next_while_the_handler_works_repeats_nothing() {
         });
         assert!(!polled.await);
     }
+    assert_eq!(*handler.calls.lock().unwrap(), 1);
     handler.permission.notify_one();
     assert_eq!(next(&mut subscription).await.sequence, 5);
     assert_eq!(handler.letters.count().await.unwrap(), 1);

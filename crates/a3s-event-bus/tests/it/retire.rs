@@ -220,6 +220,8 @@ async fn a_subject_that_returns_keeps_its_position() {
     update(&bus, &["events.a.>"]).await;
     assert!(at_once(subscription.next()).await.is_none());
     update(&bus, &["events.a.>", "events.b.>"]).await;
+    // What rests there comes on the handle of the subject itself.
+    assert_eq!(bus.create_subscriber("a").await.unwrap().len(), 2);
     unanswered.ack().await.unwrap();
     assert!(at_once(subscription.next()).await.is_none());
     assert!(exists(&bus, "events.b.>").await);

@@ -231,7 +231,10 @@ impl Scripted {
         let consumer = consumer.map(str::to_owned);
         let opened = (pattern.to_owned(), consumer, options.clone());
         self.shared.opened.lock().unwrap().push(opened);
-        Ok(Box::new(ScriptedSubscription(Arc::clone(&self.shared))))
+        Ok(Box::new(ScriptedSubscription {
+            shared: Arc::clone(&self.shared),
+            yielded: false,
+        }))
     }
 }
 
@@ -339,7 +342,11 @@ impl EventProvider for Scripted {
     }
 }
 
-struct ScriptedSubscription(Arc<Shared>);
+struct ScriptedSubscription {
+    shared: Arc<Shared>,
+    /// Kept across calls: a dropped one must lose nothing.
+    yielded: bool,
+}
 
 #[async_trait]
 impl Subscription for ScriptedSubscription {
@@ -363,15 +370,17 @@ impl Subscription for ScriptedSubscription {
     }
 
     async fn next_delivery(&mut self) -> Result<Option<Delivery>> {
-        if tracing::enabled!(tracing::Level::INFO) {
-            // Somebody watches: show that the span covers the wait. Nothing is
-            // taken before it, so that a dropped call loses nothing.
+        if !self.yielded {
+            self.yielded = true;
             tokio::task::yield_now().await;
-            tracing::info!("the script delivers");
         }
-        let delivery = self.0.deliveries.lock().unwrap().pop();
+        let delivery = self.shared.deliveries.lock().unwrap().pop();
         match delivery {
-            Some(delivery) => Ok(Some(delivery)),
+            Some(delivery) => {
+                self.yielded = false;
+                tracing::info!("the script delivers");
+                Ok(Some(delivery))
+            }
             // More may be added, and nobody would say so.
             None => std::future::pending().await,
         }

@@ -14,7 +14,6 @@ mod guide {
     include!(concat!(env!("OUT_DIR"), "/guide.rs"));
 }
 mod pipeline;
-mod scenarios;
 mod spec_samples;
 mod stress;
 mod telemetry;

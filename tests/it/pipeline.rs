@@ -39,6 +39,7 @@ macro_rules! cases {
 mod batches;
 mod dead_letters;
 mod encryption;
+mod everyday;
 mod schemas;
 mod stage;
 mod subscriptions;

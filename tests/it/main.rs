@@ -13,6 +13,7 @@ mod guide {
     //! The provider of `docs/custom-providers.md`, which proves itself.
     include!(concat!(env!("OUT_DIR"), "/guide.rs"));
 }
+#[macro_use]
 mod pipeline;
 mod spec_samples;
 mod stress;

@@ -13,8 +13,8 @@ mod guide {
     //! The provider of `docs/custom-providers.md`, which proves itself.
     include!(concat!(env!("OUT_DIR"), "/guide.rs"));
 }
+#[macro_use]
 mod pipeline;
-mod scenarios;
 mod spec_samples;
 mod stress;
 mod telemetry;

@@ -6,9 +6,10 @@
 
 /// Makes tests of cases, `async fn(Stage)`, on memory and on NATS.
 macro_rules! cases {
-    ($($case:ident)+ $(; on nats only: $($foreign:ident)+)?) => {
+    ($($(#[$attribute:meta])* $case:ident)+ $(; on nats only: $($foreign:ident)+)?) => {
         mod memory {
             $(
+                $(#[$attribute])*
                 #[test]
                 fn $case() {
                     crate::pipeline::stage::Stage::memory().play(super::$case);
@@ -19,6 +20,7 @@ macro_rules! cases {
         #[cfg(feature = "full")]
         mod nats {
             $(
+                $(#[$attribute])*
                 #[test]
                 #[ignore = "needs nats-server"]
                 fn $case() {
@@ -39,7 +41,8 @@ macro_rules! cases {
 mod batches;
 mod dead_letters;
 mod encryption;
+mod everyday;
 mod schemas;
-mod stage;
+pub(crate) mod stage;
 mod subscriptions;
-mod support;
+pub(crate) mod support;

@@ -1,73 +1,46 @@
 //! Trace context on its way through a backend.
 
-use a3s_event::{Event, Result, provider::Subscription};
-use a3s_event_testkit::within;
+use a3s_event::EventBus;
 use serde_json::json;
 
-use crate::scenarios::{PATIENCE, backend::Backend};
+use crate::pipeline::{
+    stage::Stage,
+    support::{event, next},
+};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-macro_rules! on_every_provider {
-    ($($(#[$attribute:meta])* $scenario:ident,)+) => {
-        mod memory {
-            $(
-                $(#[$attribute])*
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $scenario() -> a3s_event::Result<()> {
-                    super::$scenario(super::Backend::memory()).await
-                }
-            )+
-        }
-
-        #[cfg(feature = "full")]
-        mod nats {
-            $(
-                $(#[$attribute])*
-                #[tokio::test(flavor = "multi_thread")]
-                #[ignore = "needs nats-server"]
-                async fn $scenario() -> a3s_event::Result<()> {
-                    super::$scenario(super::Backend::nats()).await
-                }
-            )+
-        }
-    };
-}
-
-on_every_provider! {
-    what_the_publisher_set_travels_untouched,
+cases! {
+    what_the_publisher_set_travels_untouched
     #[cfg(feature = "full")]
-    one_trace_leads_from_the_publisher_to_the_consumer,
+    one_trace_leads_from_the_publisher_to_the_consumer
 }
 
 /// Nobody listens to spans here, so nothing is read or written, whatever features
 /// are there.
-async fn what_the_publisher_set_travels_untouched(backend: Backend) -> Result<()> {
-    let bus = backend.bus().await?;
-    let mut subscription = bus
-        .subscribe(&bus.provider().category_subject("market"))
-        .await?;
-    let subject = bus.provider().build_subject("market", "forex");
-    let plain = Event::new(subject, "market", "EUR/USD", "ecb", json!({"rate": 1.08}));
+async fn what_the_publisher_set_travels_untouched(stage: Stage) {
+    let bus = EventBus::from_provider(stage.process().await);
+    let mut subscription = bus.subscribe(&stage.below("market.>")).await.unwrap();
+    let plain = event(&stage, "market.forex", json!({"rate": 1.08}));
     let traced = plain
         .clone()
         .with_metadata("traceparent", PARENT)
         .with_metadata("tracestate", "vendor=1");
     let malformed = plain.clone().with_metadata("traceparent", "nonsense");
     for sent in [plain, traced, malformed] {
-        bus.publish_event(&sent).await?;
-        let received = within(PATIENCE, subscription.next()).await?;
-        assert_eq!(received.unwrap().event, sent);
+        bus.publish_event(&sent).await.unwrap();
+        assert_eq!(next(&mut subscription).await.event, sent);
     }
-    bus.close().await
 }
 
 #[cfg(feature = "full")]
-async fn one_trace_leads_from_the_publisher_to_the_consumer(backend: Backend) -> Result<()> {
+async fn one_trace_leads_from_the_publisher_to_the_consumer(stage: Stage) {
     use opentelemetry::trace::TracerProvider;
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
     use tracing::{Instrument, info_span, instrument::WithSubscriber};
     use tracing_subscriber::layer::SubscriberExt;
+
+    use crate::pipeline::support::next_pending;
 
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder()
@@ -77,23 +50,22 @@ async fn one_trace_leads_from_the_publisher_to_the_consumer(backend: Backend) ->
     let subscriber = tracing_subscriber::registry().with(layer);
     async {
         // Two services, each with a connection of its own.
-        let (publisher, consumer) = (backend.bus().await?, backend.bus().await?);
-        let pattern = consumer.provider().category_subject("market");
-        let mut subscription = consumer.subscribe(&pattern).await?;
+        let publisher = EventBus::from_provider(stage.process().await);
+        let consumer = EventBus::from_provider(stage.process().await);
+        let mut subscription = consumer.subscribe(&stage.below("market.>")).await.unwrap();
         publisher
             .publish("market", "forex", "EUR/USD", "ecb", json!({"rate": 1.08}))
             .instrument(info_span!("request"))
-            .await?;
-        let pending = within(PATIENCE, subscription.next_manual_ack())
-            .await?
+            .await
             .unwrap();
+        let pending = next_pending(&mut subscription).await;
         assert!(pending.received.event.metadata.contains_key("traceparent"));
-        pending.ack().await?;
-        publisher.close().await?;
-        consumer.close().await
+        pending.ack().await.unwrap();
+        publisher.close().await.unwrap();
+        consumer.close().await.unwrap();
     }
     .with_subscriber(subscriber)
-    .await?;
+    .await;
 
     let spans = exporter.get_finished_spans().unwrap();
     let named = |prefix: &str| -> &SpanData {
@@ -113,5 +85,4 @@ async fn one_trace_leads_from_the_publisher_to_the_consumer(backend: Backend) ->
         assert_eq!(linked[0].span_id(), publish.span_context.span_id());
         assert_eq!(linked[0].trace_id(), trace);
     }
-    Ok(())
 }

@@ -107,10 +107,10 @@ impl Registry {
         let subscriber_id = filter.subscriber_id.clone();
         let retired = table.put(filter);
         self.commit(table).await?;
-        if !retired.is_empty() {
-            self.create_consumers(&subscriber_id).await;
+        // A new subject without its consumer must not cost the old one.
+        if !retired.is_empty() && self.create_consumers(&subscriber_id).await {
+            self.clean_up(&retired).await;
         }
-        self.clean_up(&retired).await;
         Ok(())
     }
 
@@ -162,10 +162,13 @@ impl Registry {
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
         let retired: Vec<String> = table.retired.keys().cloned().collect();
         self.replace(table);
+        let mut created = true;
         for subscriber_id in changed {
-            self.create_consumers(&subscriber_id).await;
+            created &= self.create_consumers(&subscriber_id).await;
         }
-        self.clean_up(&retired).await;
+        if created {
+            self.clean_up(&retired).await;
+        }
         Ok(())
     }
 
@@ -266,12 +269,14 @@ impl Registry {
     }
 
     /// Creates the consumers of a subscriber that do not exist yet, before retired
-    /// ones go: what is published from now on waits in them.
-    async fn create_consumers(&self, subscriber_id: &str) {
+    /// ones go: what is published from now on waits in them. Returns whether all
+    /// of them exist.
+    async fn create_consumers(&self, subscriber_id: &str) -> bool {
         let filter = self.find(subscriber_id).filter(|filter| filter.durable);
         let Some(filter) = filter.filter(|_| self.backend.capabilities.durability) else {
-            return;
+            return true;
         };
+        let mut created = true;
         let options = self.without_reading_ahead(filter.options);
         for subject in &filter.subjects {
             let opened = self.open_durable(subscriber_id, subject, &options).await;
@@ -282,8 +287,10 @@ impl Registry {
             if let Err(error) = outcome {
                 // Opening the subscription meets the same error and returns it.
                 tracing::warn!(subscriber_id, subject, %error, "could not create a consumer");
+                created = false;
             }
         }
+        created
     }
 
     /// Opens a handle on the consumer of one subject.

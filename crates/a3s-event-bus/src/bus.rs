@@ -1,4 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use a3s_event_core::{
     Result,
@@ -48,8 +51,9 @@ pub struct EventBus {
     pub(crate) failures: Arc<Failures>,
     pub(crate) registry: Arc<Registry>,
     state_store: Option<Arc<dyn StateStore>>,
-    /// Cached, because it is asked on every publish.
-    pub(crate) is_direct: bool,
+    /// Whether a publish may go straight to the provider. Cached, because it is
+    /// asked on every publish.
+    pub(crate) is_direct: AtomicBool,
 }
 
 /// One publish in this many is timed on a provider inside the process.
@@ -109,7 +113,7 @@ impl EventBus {
         let metrics = builder.metrics;
         let metrics = metrics.unwrap_or_else(|| EventMetrics::new(backend.name()));
         metrics.sample(sampling);
-        let mut bus = Self {
+        let bus = Self {
             metrics,
             registry: Arc::new(Registry::new(Arc::clone(&backend))),
             backend,
@@ -122,9 +126,9 @@ impl EventBus {
             dlq_handler: None,
             failures: Arc::default(),
             state_store: None,
-            is_direct: false,
+            is_direct: AtomicBool::new(false),
         };
-        bus.is_direct = bus.adds_nothing();
+        bus.update_direct();
         bus
     }
 
@@ -193,7 +197,7 @@ impl EventBus {
     /// ```
     pub fn set_schema_registry(&mut self, registry: Arc<dyn SchemaRegistry>) {
         self.schema_registry = Some(registry);
-        self.is_direct = self.adds_nothing();
+        self.update_direct();
     }
 
     /// Encrypts every payload that is published, and decrypts what is read as
@@ -227,7 +231,7 @@ impl EventBus {
     /// ```
     pub fn set_encryptor(&mut self, encryptor: Arc<dyn EventEncryptor>) {
         self.encryption.encryptor = Some(encryptor);
-        self.is_direct = self.adds_nothing();
+        self.update_direct();
     }
 
     /// Loads the subscriptions that `store` keeps, and saves every change there
@@ -333,6 +337,7 @@ impl EventBus {
     /// ```
     pub async fn close(&self) -> Result<()> {
         self.backend.close();
+        self.update_direct();
         self.backend.provider().close().await
     }
 

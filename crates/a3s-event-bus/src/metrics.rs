@@ -9,7 +9,11 @@ mod kinds;
 mod names;
 mod prometheus;
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
 
 use a3s_event_core::{
     EventError,
@@ -74,6 +78,8 @@ impl EventMetrics {
     /// Times one publish in `one_in`; 0 is none.
     pub(crate) fn sample(&self, one_in: u32) {
         self.0.sampling.set(one_in.into());
+        let first = if one_in == 0 { u64::MAX } else { 0 };
+        self.0.next_timed.store(first, Relaxed);
     }
 
     pub(crate) fn watch_depth_of(&self, handler: Arc<dyn DlqHandler>) {
@@ -83,11 +89,15 @@ impl EventMetrics {
     /// Starts the clock for one publish in `sampling`. Reading it costs a good
     /// part of what a publish in memory does.
     pub(crate) fn start_publish(&self) -> Option<Instant> {
-        let due = match self.0.sampling.get() {
-            0 => false,
-            sampling => self.0.published.get().is_multiple_of(sampling),
-        };
-        due.then(Instant::now)
+        let published = self.0.published.get();
+        if published < self.0.next_timed.load(Relaxed) {
+            return None;
+        }
+        let sampling = self.0.sampling.get();
+        if sampling > 1 {
+            self.0.next_timed.store(published + sampling, Relaxed);
+        }
+        Some(Instant::now())
     }
 
     #[inline]

@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::atomic::Ordering};
 
 use a3s_event_core::{
     EventError, Result,
@@ -103,7 +103,7 @@ impl EventBus {
     /// # }
     /// ```
     pub async fn publish_event(&self, event: &Event) -> Result<u64> {
-        if self.is_direct && !self.backend.is_closed() && !trace::is_enabled() {
+        if self.is_direct.load(Ordering::Relaxed) && !trace::is_enabled() {
             let started = self.metrics.start_publish();
             let outcome = self.backend.provider().publish(event).await;
             self.metrics.publish_took(started);
@@ -296,14 +296,16 @@ impl EventBus {
         self.backend.honored_publish(options)
     }
 
-    /// Whether the pipeline does nothing before an event is sent. A publish then
-    /// goes straight to the provider: in memory, an empty pipeline would cost a
-    /// good part of what the publish does.
-    pub(crate) fn adds_nothing(&self) -> bool {
-        self.backend.capabilities.in_process
+    /// Notes whether the pipeline does nothing before an event is sent. A publish
+    /// then goes straight to the provider: in memory, an empty pipeline would
+    /// cost a good part of what the publish does.
+    pub(crate) fn update_direct(&self) {
+        let adds_nothing = self.backend.capabilities.in_process
             && self.schema_registry.is_none()
             && self.encryption.publishes_as_given()
             && !self.deduplicate
+            && !self.backend.is_closed();
+        self.is_direct.store(adds_nothing, Ordering::Relaxed);
     }
 
     #[cold]

@@ -1,6 +1,6 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
 };
 
 use a3s_event_core::dlq::DlqHandler;
@@ -32,6 +32,8 @@ macro_rules! figures {
             pub(super) publish_latency: Histogram,
             /// One publish in this many is timed; 0 is none.
             pub(super) sampling: Gauge,
+            /// How many must be published before the next one is timed.
+            pub(super) next_timed: AtomicU64,
             dlq_depth: Gauge,
             /// Asked for its depth.
             dead_letters: RwLock<Option<Arc<dyn DlqHandler>>>,
@@ -71,6 +73,7 @@ macro_rules! figures {
                     active_subscriptions: meter.gauge(&SUBSCRIPTIONS_ACTIVE),
                     publish_latency: Histogram::new(meter, &OPERATION_DURATION, &[PUBLISH]),
                     sampling: meter.gauge(&LATENCY_SAMPLING),
+                    next_timed: AtomicU64::default(),
                     dlq_depth: meter.gauge(&DLQ_DEPTH),
                     dead_letters: RwLock::default(),
                 }

@@ -70,9 +70,13 @@ impl Registry {
         self.changes.subscribe()
     }
 
+    pub(crate) fn is_retired(&self, consumer: &str) -> bool {
+        self.table().retired.contains_key(consumer)
+    }
+
     /// Says that a delivery of `consumer` is settled.
     pub(crate) fn settled(&self, consumer: &str) {
-        if self.table().retired.contains_key(consumer) {
+        if self.is_retired(consumer) {
             self.wake_handles();
         }
     }

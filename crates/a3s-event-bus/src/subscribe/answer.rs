@@ -64,6 +64,12 @@ impl Delivered {
                 result
             }));
         }
+        let answer = match answer {
+            // What follows is the question whether the consumer is drained. It
+            // must not overtake the answer: nobody would ask again.
+            Answer::Ack if self.origin.is_retired() => Answer::AckConfirmed,
+            answer => answer,
+        };
         match span.in_scope(|| self.handle.settle(answer)) {
             Settled::Now(result) => {
                 trace::failed(&span, result.as_ref().err());

@@ -37,6 +37,14 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// Whether the consumer is no longer needed.
+    pub(crate) fn is_retired(&self) -> bool {
+        let (Some(consumer), Some(registry)) = (&self.consumer, self.registry.upgrade()) else {
+            return false;
+        };
+        registry.is_retired(consumer)
+    }
+
     /// Says that a delivery is settled: a retired consumer may be drained now.
     pub(crate) fn settled(&self) {
         if let Some(consumer) = &self.consumer

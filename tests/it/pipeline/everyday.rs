@@ -17,7 +17,7 @@ cases! {
     a_repeat_is_stored_once
     a_wrong_expected_sequence_is_a_conflict
     fifty_publishers_and_five_workers_agree_on_every_event
-    what_nobody_asks_for_does_not_keep_a_removed_subject
+    a_removed_subject_goes_with_its_last_event
     a_closed_bus_ends_its_readers_and_refuses
 }
 
@@ -134,9 +134,9 @@ async fn fifty_publishers_and_five_workers_agree_on_every_event(stage: Stage) {
     assert_eq!(worked.into_iter().collect::<HashSet<_>>(), published);
 }
 
-/// An event that comes to a removed subject while it is drained is passed over,
-/// and the question that follows does not overtake its acknowledgement.
-async fn what_nobody_asks_for_does_not_keep_a_removed_subject(stage: Stage) {
+/// The question whether it is drained does not overtake the acknowledgement of
+/// the last event there.
+async fn a_removed_subject_goes_with_its_last_event(stage: Stage) {
     let bus = bus(&stage).await;
     let filter = durable(&stage, "reader", &["market.forex", "market.metal"]);
     bus.update_subscription(filter).await.unwrap();

@@ -147,6 +147,25 @@ impl Process {
         Ok(())
     }
 
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        self.signal("TERM")?;
+        let deadline = Instant::now() + PATIENCE;
+        while self
+            .child
+            .try_wait()
+            .map_err(Error::io("wait for the server"))?
+            .is_none()
+        {
+            if Instant::now() > deadline {
+                return Err(Error::new(format!(
+                    "the server did not stop within {PATIENCE:?}"
+                )));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
     /// Sends a signal by its name; the standard library knows no other than KILL.
     pub(crate) fn signal(&self, name: &str) -> Result<()> {
         let status = Command::new("kill")

@@ -142,6 +142,16 @@ impl Server {
         lock(&self.own()?.process).kill()
     }
 
+    /// Asks the server to stop and waits until it is gone: it writes what it knows first, how far its consumers are
+    /// included, which a killed one may not have written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`pause`](Self::pause), and when it does not stop.
+    pub fn stop(&self) -> Result<()> {
+        lock(&self.own()?.process).stop()
+    }
+
     /// Starts the server again, on the same port and with the same store; one that still runs is killed first.
     ///
     /// # Errors

@@ -128,14 +128,23 @@ async fn resume_time(
     server.kill().unwrap();
     // Sent before the client has noticed, the event would be lost with the connection.
     eventually(PATIENCE, || async { !provider.health().await.unwrap() }).await;
-    let reading = next(subscription);
+    let reading = async {
+        loop {
+            let pending = next(subscription).await;
+            let id = pending.received.event.id.clone();
+            pending.ack_confirmed().await.unwrap();
+            // A killed server may forget what was acknowledged: that comes again.
+            if id == event.id {
+                break;
+            }
+        }
+        Instant::now()
+    };
     let restart = async {
         tokio::task::block_in_place(|| server.restart().unwrap());
     };
-    let (pending, published, ()) = tokio::join!(reading, publishing, restart);
-    assert_eq!(pending.received.event.id, event.id);
-    pending.ack_confirmed().await.unwrap();
-    published.elapsed()
+    let (read, published, ()) = tokio::join!(reading, publishing, restart);
+    read.saturating_duration_since(published)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +201,8 @@ async fn an_answer_to_an_event_from_before_a_restart_settles_it() {
         .await
         .unwrap();
     let pending = next(&mut *subscription).await;
-    server.kill().unwrap();
+    // Not killed: a server that forgot the delivery would ignore its answer.
+    server.stop().unwrap();
     eventually(PATIENCE, || async { !provider.health().await.unwrap() }).await;
     // Known to be down: an answer is an error and not a hope.
     let second = pending.in_progress().await;

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(unix)]
+use rustix::process::{self, Pid, Signal, WaitOptions};
 use serde_json::Value;
 
 use crate::{
@@ -148,7 +150,7 @@ impl Process {
     }
 
     pub(crate) fn stop(&mut self) -> Result<()> {
-        self.signal("TERM")?;
+        self.terminate()?;
         let deadline = Instant::now() + PATIENCE;
         while self
             .child
@@ -165,18 +167,56 @@ impl Process {
         }
         Ok(())
     }
+}
 
-    /// Sends a signal by its name; the standard library knows no other than KILL.
-    pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status()
-            .map_err(Error::io("run `kill`"))?;
-        if !status.success() {
-            return Err(Error::new(format!("`kill -s {name}` failed with {status}")));
-        }
-        Ok(())
+/// Signals, of which the standard library knows no other than KILL.
+#[cfg(unix)]
+impl Process {
+    fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
     }
+
+    /// Returns when the last thread of the server stands still: a signal takes
+    /// effect some time after it was sent, and until then the server answers.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let pid = Some(Pid::from_child(&self.child));
+        let status = process::waitpid(pid, WaitOptions::UNTRACED).map_err(io::Error::from);
+        match status.map_err(Error::io("wait until the server is paused"))? {
+            Some((_, status)) if status.stopped() => Ok(()),
+            other => Err(Error::new(format!("the server ended instead: {other:?}"))),
+        }
+    }
+
+    pub(crate) fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        process::kill_process(Pid::from_child(&self.child), signal)
+            .map_err(io::Error::from)
+            .map_err(Error::io(format_args!("send {signal:?} to the server")))
+    }
+}
+
+#[cfg(not(unix))]
+impl Process {
+    fn terminate(&self) -> Result<()> {
+        Err(no_signals())
+    }
+
+    pub(crate) fn pause(&self) -> Result<()> {
+        Err(no_signals())
+    }
+
+    pub(crate) fn resume(&self) -> Result<()> {
+        Err(no_signals())
+    }
+}
+
+#[cfg(not(unix))]
+fn no_signals() -> Error {
+    Error::new("this system has no signals: a server can only be killed")
 }
 
 impl Drop for Process {

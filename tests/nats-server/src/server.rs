@@ -165,13 +165,14 @@ impl Server {
         Ok(())
     }
 
-    /// Stops the server's clock: connections stay open, and nothing is answered until [`resume`](Self::resume).
+    /// Stops the server's clock: connections stay open, and nothing is answered from
+    /// the return of this call until [`resume`](Self::resume).
     ///
     /// # Errors
     ///
     /// The server is somebody else's, or the system has no signals.
     pub fn pause(&self) -> Result<()> {
-        lock(&self.own()?.process).signal("STOP")
+        lock(&self.own()?.process).pause()
     }
 
     /// Lets a paused server go on.
@@ -180,7 +181,7 @@ impl Server {
     ///
     /// Those of [`pause`](Self::pause).
     pub fn resume(&self) -> Result<()> {
-        lock(&self.own()?.process).signal("CONT")
+        lock(&self.own()?.process).resume()
     }
 
     fn own(&self) -> Result<&Own> {

@@ -7,7 +7,7 @@
 mod direct;
 mod probe;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use a3s_event_core::{Result, types::Event};
 
@@ -41,6 +41,19 @@ pub(crate) struct Page {
 impl Page {
     fn count(&self) -> u64 {
         self.messages.len() as u64 + self.pending
+    }
+
+    /// Puts `tail`, all that was found at or behind the sequence `high`, in place of
+    /// what was read from there on; leaves the page as it is where it does not reach there.
+    fn join(&mut self, tail: Vec<Stored>, high: u64) {
+        let last = self.messages.last().map(|message| message.sequence);
+        let reaches = self.pending == 0 || last >= Some(high);
+        if tail.is_empty() || !reaches {
+            return;
+        }
+        self.messages.retain(|message| message.sequence < high);
+        self.messages.extend(tail);
+        self.pending = 0;
     }
 }
 
@@ -116,6 +129,10 @@ async fn collect(shared: &Shared, source: &mut Source<'_>, limit: usize) -> Resu
 
 /// Finds a place from which on at least `wanted` matches exist, and not many
 /// more. Returns the page read there, and whether it begins at the oldest match.
+///
+/// What a read costs follows the span of the stream that it covers: the server
+/// opens every block of it. So the first guess reaches back just as far as it
+/// must, and one that falls short is kept, and only what lies before it is read.
 async fn search(source: &mut Source<'_>, wanted: usize, end: u64) -> Result<(Page, bool)> {
     let wanted = wanted as u64;
     // More than wanted by half: the search ends early, and the rest is cheap to read.
@@ -134,22 +151,30 @@ async fn search(source: &mut Source<'_>, wanted: usize, end: u64) -> Result<(Pag
     let newest = source.newest().await?.unwrap_or(end);
     let (mut low, mut low_count) = (first, total);
     let (mut high, mut high_count) = (newest.max(first) + 1, 0);
+    // The matches at or behind `high`, where a page held them all and would hold what is wanted.
+    let mut tail = Vec::new();
     let mut step = 0_u32;
     while high - low > 1 {
         step += 1;
         let at = if step.is_multiple_of(3) {
             low + (high - low) / 2
         } else {
-            interpolate((low, low_count), (high, high_count), wanted + wanted / 4)
+            interpolate((low, low_count), (high, high_count), wanted + wanted / 16)
         };
-        let read = source.read(at, page).await?;
-        let count = read.count();
-        if count < wanted {
-            (high, high_count) = (at, count);
-        } else if count > enough {
-            (low, low_count) = (at, count);
-        } else {
+        // One more than what lies before the tail, so that the two meet.
+        let most = page - tail.len() + usize::from(!tail.is_empty());
+        let mut read = source.read(at, most).await?;
+        if read.count() > enough {
+            (low, low_count) = (at, read.count());
+            continue;
+        }
+        read.join(mem::take(&mut tail), high);
+        if read.count() >= wanted {
             return Ok((read, false));
+        }
+        (high, high_count) = (at, read.count());
+        if read.pending == 0 && wanted <= page as u64 {
+            tail = read.messages;
         }
     }
     // Neighbors: from the lower one on there is at least enough.

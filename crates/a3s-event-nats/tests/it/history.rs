@@ -197,6 +197,33 @@ async fn a_history_longer_than_a_page_is_whole() {
     }
 }
 
+/// Bursts mislead the guess where the wanted events begin: too far back, or not far enough.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_history_of_bursts_is_whole() {
+    let server = shared_server();
+    for direct in [true, false] {
+        let raw = raw(server.url()).await;
+        let provider = open(config(server.url()), &raw, direct).await;
+        let topic = |number: usize| match number % 700 {
+            0..30 => "burst.a",
+            200..207 => "burst.b",
+            _ => "calm.a",
+        };
+        let events: Vec<Event> = (0..5000)
+            .map(|number| sample_event(&provider, topic(number)))
+            .collect();
+        provider.publish_batch(&events).await.unwrap();
+        let pattern = provider.build_subject("sample", "burst.>");
+        for limit in (1..310).step_by(if direct { 3 } else { 40 }) {
+            let found = provider.history(Some(&pattern), limit).await.unwrap();
+            let matching = events.iter().rev();
+            let matching = matching.filter(|event| subject::matches(&pattern, &event.subject));
+            assert!(found.iter().eq(matching.take(limit)), "newest {limit}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
 async fn history_is_consistent_while_others_publish_and_the_stream_evicts() {

@@ -2,7 +2,7 @@
 //!
 //! Instructions instead of time, because a ratio of 1.05 of some hundred nanoseconds drowns in the noise of any machine.
 
-use std::env::consts::EXE_SUFFIX;
+use std::{collections::HashMap, env::consts::EXE_SUFFIX};
 
 use xshell::cmd;
 
@@ -20,9 +20,15 @@ const MANY: u64 = 11_000;
 
 /// What is compared (see `benches/src/bin/publishes.rs`), with what, and the most that the ratio may be.
 ///
-/// The bus always counts, so what counters add is in the first row, with all else that it adds.
-const LIMITS: &[(&str, &str, f64)] =
-    &[("sampled", "provider", 1.10), ("sampled", "counters", 1.05)];
+/// The default is `sampled`. No goal says what timing each publish may cost, which nobody asks for in memory; its limit
+/// holds it where it is.
+const LIMITS: &[(&str, &str, f64)] = &[
+    ("sampled", "provider", 1.10),
+    ("counters", "off", 1.05),
+    ("sampled", "off", 1.05),
+    ("exported", "off", 1.05),
+    ("full", "off", 1.30),
+];
 
 pub(crate) fn run(project: &Project) -> Result {
     if project.member(BENCHES).is_none() {
@@ -35,9 +41,15 @@ pub(crate) fn run(project: &Project) -> Result {
         "cargo build -p {BENCHES} --bin {PROGRAM} --profile bench --all-features --locked"
     ))?;
     let mut missed = Vec::new();
+    let mut counted = HashMap::new();
     println!("instructions a publish");
     for (ours, other, limit) in LIMITS {
-        let (a, b) = (instructions(project, ours)?, instructions(project, other)?);
+        for what in [ours, other] {
+            if !counted.contains_key(what) {
+                counted.insert(what, instructions(project, what)?);
+            }
+        }
+        let (a, b) = (counted[ours], counted[other]);
         let ratio = a / b;
         let text = format!("{ours} {a:.0}, {other} {b:.0}: {ratio:.3} of at most {limit}");
         println!("{text}");

@@ -4,6 +4,15 @@
 //! bare provider or through a bus with more or less measuring, and ends. The
 //! difference of two counts is what the publishes alone take, once the history
 //! is full, as it is in the long run.
+//!
+//! | what | measures |
+//! | --- | --- |
+//! | `provider` | nothing: no bus |
+//! | `off` | nothing |
+//! | `counters` | counters, never the clock |
+//! | `sampled` | the default: counters, and one publish in 16 by the clock |
+//! | `exported` | the default, also for a recorder of the `metrics` crate |
+//! | `full` | counters and each publish by the clock, also for a recorder |
 
 use std::env;
 
@@ -15,8 +24,9 @@ use a3s_event::{
     },
 };
 use a3s_event_benches::{SUBJECTS, events, single_thread};
+use metrics_util::debugging::DebuggingRecorder;
 
-const USAGE: &str = "usage: publishes provider|counters|sampled|timed COUNT";
+const USAGE: &str = "usage: publishes provider|off|counters|sampled|exported|full COUNT";
 
 fn main() -> Result<()> {
     let mut arguments = env::args().skip(1);
@@ -31,6 +41,7 @@ fn main() -> Result<()> {
         max_events: 512,
         ..MemoryConfig::default()
     });
+    let recorder = DebuggingRecorder::new();
     single_thread().block_on(async {
         if what == "provider" {
             let provider: Box<dyn EventProvider> = Box::new(provider);
@@ -41,9 +52,11 @@ fn main() -> Result<()> {
         }
         let bus = EventBus::builder(provider);
         let bus = match what.as_str() {
+            "off" => bus.metrics(false),
             "counters" => bus.latency_sampling(0),
             "sampled" => bus,
-            "timed" => bus.latency_sampling(1),
+            "exported" => bus.recorder(&recorder),
+            "full" => bus.latency_sampling(1).recorder(&recorder),
             _ => panic!("{USAGE}"),
         };
         let bus = bus.build();

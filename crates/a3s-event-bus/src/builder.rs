@@ -27,6 +27,7 @@ pub struct EventBusBuilder {
     pub(crate) deduplicate: bool,
     pub(crate) best_effort: bool,
     pub(crate) encryption_policy: EncryptionPolicy,
+    pub(crate) counts: bool,
     pub(crate) latency_sampling: Option<u32>,
     /// Set where a recorder was given.
     pub(crate) metrics: Option<EventMetrics>,
@@ -39,6 +40,7 @@ impl EventBusBuilder {
             deduplicate: false,
             best_effort: false,
             encryption_policy: EncryptionPolicy::default(),
+            counts: true,
             latency_sampling: None,
             metrics: None,
         }
@@ -71,6 +73,17 @@ impl EventBusBuilder {
     /// [`EncryptionPolicy::Optional`] by default.
     pub const fn encryption_policy(mut self, policy: EncryptionPolicy) -> Self {
         self.encryption_policy = policy;
+        self
+    }
+
+    /// Says whether the bus counts what it does.
+    ///
+    /// It does by default: a counter costs a few instructions. Otherwise
+    /// [`EventBus::metrics`] stays at zero but for the depth of the dead letters, no
+    /// publish is timed, and the recorder that is current learns nothing of the
+    /// bus. Spans are not concerned.
+    pub const fn metrics(mut self, metrics: bool) -> Self {
+        self.counts = metrics;
         self
     }
 
@@ -127,6 +140,7 @@ impl fmt::Debug for EventBusBuilder {
             .field("deduplicate", &self.deduplicate)
             .field("best_effort", &self.best_effort)
             .field("encryption_policy", &self.encryption_policy)
+            .field("metrics", &self.counts)
             .field("latency_sampling", &self.latency_sampling)
             .finish_non_exhaustive()
     }

@@ -106,12 +106,16 @@ impl EventBus {
     pub(crate) fn from_builder(builder: EventBusBuilder) -> Self {
         let backend = Arc::new(Backend::new(builder.provider, builder.best_effort));
         let sampling = match builder.latency_sampling {
+            _ if !builder.counts => 0,
             Some(one_in) => one_in,
             None if backend.capabilities.in_process => IN_PROCESS_SAMPLING,
             None => 1,
         };
-        let metrics = builder.metrics;
-        let metrics = metrics.unwrap_or_else(|| EventMetrics::new(backend.name()));
+        let metrics = match builder.metrics {
+            _ if !builder.counts => EventMetrics::off(backend.name()),
+            Some(metrics) => metrics,
+            None => EventMetrics::new(backend.name()),
+        };
         metrics.sample(sampling);
         let bus = Self {
             metrics,

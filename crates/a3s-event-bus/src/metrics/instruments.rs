@@ -10,6 +10,8 @@ use super::names::{Family, Label};
 pub(crate) struct Meter<'a> {
     /// Label of every series.
     pub(super) system: &'a str,
+    /// Whether its instruments count.
+    counts: bool,
     #[cfg(feature = "metrics")]
     pub(super) recorder: &'a dyn metrics::Recorder,
 }
@@ -24,13 +26,30 @@ impl<'a> Meter<'a> {
 
     #[cfg(not(feature = "metrics"))]
     pub(crate) fn with<T>(system: &str, make: impl FnOnce(Meter<'_>) -> T) -> T {
-        make(Meter { system })
+        make(Meter {
+            system,
+            counts: true,
+        })
     }
 
     #[cfg(feature = "metrics")]
     pub(crate) fn new(system: &'a str, recorder: &'a dyn metrics::Recorder) -> Self {
         super::bridge::describe(recorder);
-        Self { system, recorder }
+        Self {
+            system,
+            counts: true,
+            recorder,
+        }
+    }
+
+    /// Makes instruments that stay at zero, known to no recorder.
+    pub(super) const fn off(system: &'a str) -> Self {
+        Self {
+            system,
+            counts: false,
+            #[cfg(feature = "metrics")]
+            recorder: &metrics::NoopRecorder,
+        }
     }
 
     #[cfg_attr(
@@ -39,6 +58,7 @@ impl<'a> Meter<'a> {
     )]
     pub(super) fn counter(self, family: &Family, labels: &[Label]) -> Counter {
         Counter {
+            counts: self.counts,
             value: AtomicU64::new(0),
             #[cfg(feature = "metrics")]
             exported: self.export_counter(family, labels),
@@ -51,6 +71,7 @@ impl<'a> Meter<'a> {
     )]
     pub(super) fn gauge(self, family: &Family) -> Gauge {
         Gauge {
+            counts: self.counts,
             value: AtomicU64::new(0),
             #[cfg(feature = "metrics")]
             exported: self.export_gauge(family),
@@ -60,6 +81,7 @@ impl<'a> Meter<'a> {
 
 /// Only rises.
 pub(super) struct Counter {
+    counts: bool,
     value: AtomicU64,
     #[cfg(feature = "metrics")]
     exported: metrics::Counter,
@@ -68,6 +90,9 @@ pub(super) struct Counter {
 impl Counter {
     #[inline]
     pub(super) fn add(&self, count: u64) {
+        if !self.counts {
+            return;
+        }
         self.value.fetch_add(count, Relaxed);
         #[cfg(feature = "metrics")]
         self.exported.increment(count);
@@ -81,6 +106,7 @@ impl Counter {
 
 /// Rises and falls.
 pub(super) struct Gauge {
+    counts: bool,
     value: AtomicU64,
     #[cfg(feature = "metrics")]
     exported: metrics::Gauge,
@@ -88,12 +114,18 @@ pub(super) struct Gauge {
 
 impl Gauge {
     pub(super) fn rise(&self) {
+        if !self.counts {
+            return;
+        }
         self.value.fetch_add(1, Relaxed);
         #[cfg(feature = "metrics")]
         self.exported.increment(1.0);
     }
 
     pub(super) fn fall(&self) {
+        if !self.counts {
+            return;
+        }
         self.value.fetch_sub(1, Relaxed);
         #[cfg(feature = "metrics")]
         self.exported.decrement(1.0);

@@ -210,6 +210,22 @@ async fn the_recorder_that_is_current_when_the_bus_is_built_counts() {
 }
 
 #[tokio::test]
+async fn a_bus_without_metrics_counts_nothing_and_tells_no_recorder() {
+    let recorder = DebuggingRecorder::new();
+    let _current = metrics::set_default_local_recorder(&recorder);
+    let (bus, _open) = eventful(small().metrics(false)).await;
+    assert_eq!(recorder.snapshotter().snapshot().into_vec().len(), 0);
+    let page = of_page(&bus.metrics().render_prometheus());
+    let counted: Vec<_> = page.iter().filter(|(_, value)| **value != 0.0).collect();
+    // Not counted, but asked of the handler.
+    assert_eq!(counted.len(), 1, "{counted:?}");
+    assert!(
+        counted[0].0.starts_with("a3s_event_dlq_depth"),
+        "{counted:?}"
+    );
+}
+
+#[tokio::test]
 async fn ten_thousand_subjects_and_ids_leave_the_number_of_series_as_it_was() {
     let recorder = DebuggingRecorder::new();
     let bus = EventBus::builder(MemoryProvider::default())

@@ -55,14 +55,55 @@ impl EventBus {
     /// # }
     /// ```
     pub async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>> {
+        self.subscribe_with_options(pattern, &SubscribeOptions::default())
+            .await
+    }
+
+    /// Subscribes as [`subscribe`](Self::subscribe) does, with options: from now
+    /// on only, with a cap on deliveries, with another ack wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of `subscribe`; [`EventError::InvalidOption`];
+    /// [`EventError::Unsupported`] for an option that changes what the
+    /// subscription means and that the provider does not offer. One that only
+    /// tunes is left out, with one warning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use a3s_event_bus::EventBus;
+    /// # use a3s_event_core::types::{DeliverPolicy, SubscribeOptions};
+    /// # use a3s_event_memory::MemoryProvider;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> a3s_event_core::Result<()> {
+    /// let bus = EventBus::new(MemoryProvider::default());
+    /// bus.publish("market", "forex", "EUR/USD", "ecb", serde_json::json!({"rate": 1.08})).await?;
+    ///
+    /// let from_now = SubscribeOptions::default().with_deliver_policy(DeliverPolicy::New);
+    /// let mut rates = bus.subscribe_with_options("events.market.>", &from_now).await?;
+    /// bus.publish("market", "forex", "EUR/USD", "ecb", serde_json::json!({"rate": 1.09})).await?;
+    ///
+    /// let received = rates.next().await?.expect("the bus is open");
+    /// assert_eq!(received.event.payload["rate"], 1.09);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn subscribe_with_options(
+        &self,
+        pattern: &str,
+        options: &SubscribeOptions,
+    ) -> Result<Box<dyn Subscription>> {
         self.backend.ensure_open()?;
         let pattern = self.backend.parse_pattern(pattern)?;
-        let subscription = self.backend.provider().subscribe(pattern.as_str()).await?;
+        let asked = self.backend.honored_subscribe(options)?;
+        let provider = self.backend.provider();
+        let subscription = provider.subscribe_with_options(pattern.as_str(), &asked);
         let feed = Feed::One {
-            subscription,
+            subscription: subscription.await?,
             origin: Origin::default(),
         };
-        Ok(self.through_pipeline(feed, None, pattern.as_str().to_owned(), None))
+        Ok(self.through_pipeline(feed, Some(options), pattern.as_str().to_owned(), None))
     }
 
     /// Registers a subscriber, or replaces its filter, and saves that in the

@@ -42,6 +42,25 @@ impl Setup {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_cap_of_an_ephemeral_subscription_holds_too() {
+    let (setup, _) = setup(1).await;
+    let options = SubscribeOptions::default().with_max_deliver(2);
+    let mut subscription = setup
+        .bus
+        .subscribe_with_options("events.a.>", &options)
+        .await
+        .unwrap();
+    for delivery in 1..=2 {
+        let pending = next_pending(&mut subscription).await;
+        assert_eq!(pending.received.num_delivered, delivery);
+        pending.nak().await.unwrap();
+    }
+    let letter = setup.only_letter().await;
+    assert_eq!(letter.kind, DeadLetterKind::Rejected);
+    assert!(at_once(subscription.next()).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_refused_on_its_last_delivery_is_dead_lettered() {
     let (setup, mut subscription) = setup(3).await;
     for delivery in 1..=3 {

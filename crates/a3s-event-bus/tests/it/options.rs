@@ -65,6 +65,11 @@ async fn subscribe_options_that_change_the_meaning_are_refused_at_registration()
         ..filter("a", &["events.a.>"])
     };
     assert_refuses(bus.update_subscription(filter).await, "deliver_policy");
+    let from_now = SubscribeOptions::default().with_deliver_policy(DeliverPolicy::New);
+    assert_refuses(
+        bus.subscribe_with_options("events.a.>", &from_now).await,
+        "deliver_policy",
+    );
     assert!(bus.list_subscriptions().await.is_empty());
     assert!(scripted.opened().is_empty());
 }

@@ -60,11 +60,10 @@ pub(crate) fn servers(project: &Project, flags: &flags::TestNats) -> Result {
     for (name, program) in programs(project, flags.server.as_deref())? {
         println!("\nnats-server {name}");
         let mut tally = Tally::default();
-        outcome = cargo_test(project, &arguments, program, &mut tally);
-        report += &format!("\nnats-server {name}: {tally}");
-        if outcome.is_err() {
-            break;
-        }
+        let tested = cargo_test(project, &arguments, program, &mut tally);
+        let verdict = if tested.is_ok() { "" } else { ", not all well" };
+        report += &format!("\nnats-server {name}: {tally}{verdict}");
+        outcome = outcome.and(tested);
     }
     println!("{report}");
     outcome

@@ -1,10 +1,13 @@
 //! The table of subscriptions, how it is kept, and how consumers come to an
 //! end. The reasons are in `docs/decisions/0004-subscriptions.md`.
 
+mod followers;
+mod subscriber;
 mod table;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeSet,
+    mem,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
@@ -18,8 +21,10 @@ use a3s_event_core::{
 use tokio::sync::{Mutex, watch};
 
 use crate::backend::Backend;
-pub(crate) use table::Retired;
-use table::Table;
+use followers::Followers;
+pub(crate) use subscriber::{Retired, Subscriber};
+pub(crate) use table::consumer_name;
+use table::{Changes, Numbers, Table, owner_of};
 
 /// The subscriptions of one bus.
 pub(crate) struct Registry {
@@ -28,17 +33,8 @@ pub(crate) struct Registry {
     store: RwLock<Option<Arc<dyn StateStore>>>,
     /// One change at a time, so that saves land in the order of the changes.
     turn: Mutex<()>,
-    /// Tells open handles that the table changed.
-    changes: watch::Sender<()>,
-}
-
-/// A subscriber, as the table has it at one moment.
-pub(crate) struct View {
-    pub(crate) filter: Option<SubscriptionFilter>,
-    pub(crate) retired: Vec<Retired>,
-    /// The number of each of its durable consumers: one that was removed and is
-    /// created again has another.
-    pub(crate) numbers: HashMap<String, u64>,
+    numbers: Numbers,
+    followers: Followers,
 }
 
 /// What became of a retired consumer.
@@ -61,56 +57,47 @@ impl Registry {
             table: RwLock::default(),
             store: RwLock::default(),
             turn: Mutex::default(),
-            changes: watch::Sender::new(()),
+            numbers: Numbers::default(),
+            followers: Followers::default(),
         }
     }
 
-    /// Wakes on every change from now on.
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
+    /// Wakes on every change of a subscriber from now on.
+    pub(crate) fn changes(&self, subscriber_id: &str) -> watch::Receiver<()> {
+        self.followers.follow(subscriber_id)
     }
 
     pub(crate) fn is_retired(&self, consumer: &str) -> bool {
-        self.table().retired.contains_key(consumer)
+        self.table().find_retired(consumer).is_some()
     }
 
-    /// Says that a delivery of `consumer` is settled.
+    /// Says that a delivery of `consumer` is settled: handles ask about retired ones.
     pub(crate) fn settled(&self, consumer: &str) {
         if self.is_retired(consumer) {
-            self.wake_handles();
+            self.followers.wake(owner_of(consumer));
         }
-    }
-
-    /// Makes open handles look at the table, and ask about retired consumers.
-    fn wake_handles(&self) {
-        self.changes.send_replace(());
     }
 
     pub(crate) fn list(&self) -> Vec<SubscriptionFilter> {
-        self.table().filters.values().cloned().collect()
+        self.table().filters().cloned().collect()
     }
 
     pub(crate) fn find(&self, subscriber_id: &str) -> Option<SubscriptionFilter> {
-        self.table().filters.get(subscriber_id).cloned()
+        self.table().get(subscriber_id)?.filter.clone()
     }
 
-    /// What the table says about a subscriber.
-    pub(crate) fn view(&self, subscriber_id: &str) -> View {
-        let table = self.table();
-        View {
-            filter: table.filters.get(subscriber_id).cloned(),
-            retired: table.retired_of(subscriber_id).cloned().collect(),
-            numbers: table.numbers_of(subscriber_id),
-        }
+    /// A subscriber, as the table has it now.
+    pub(crate) fn view(&self, subscriber_id: &str) -> Subscriber {
+        self.table().copy_of(subscriber_id)
     }
 
     pub(crate) async fn update(&self, filter: SubscriptionFilter) -> Result<()> {
         let filter = self.checked(filter)?;
         let _turn = self.turn.lock().await;
-        let mut table = self.table().clone();
         let subscriber_id = filter.subscriber_id.clone();
-        let retired = table.put(filter);
-        self.commit(table).await?;
+        let mut subscriber = self.view(&subscriber_id);
+        let retired = subscriber.put(filter, &self.numbers);
+        self.commit(&subscriber_id, subscriber).await?;
         // A new subject without its consumer must not cost the old one.
         if !retired.is_empty() && self.create_consumers(&subscriber_id).await {
             self.clean_up(&retired).await;
@@ -120,14 +107,12 @@ impl Registry {
 
     pub(crate) async fn remove(&self, subscriber_id: &str) -> Result<()> {
         let _turn = self.turn.lock().await;
-        let mut table = self.table().clone();
-        table.remove(subscriber_id);
-        let consumers: Vec<String> = table
-            .retired_of(subscriber_id)
-            .map(|retired| retired.consumer.clone())
-            .collect();
-        if table != *self.table() {
-            self.commit(table).await?;
+        let mut subscriber = self.view(subscriber_id);
+        let registered = subscriber.filter.is_some();
+        subscriber.remove(&self.numbers);
+        let consumers: Vec<String> = subscriber.retired.keys().cloned().collect();
+        if registered {
+            self.commit(subscriber_id, subscriber).await?;
         }
         let mut removed = Vec::new();
         let mut outcome = Ok(());
@@ -147,25 +132,36 @@ impl Registry {
     pub(crate) async fn restore(&self, store: Arc<dyn StateStore>) -> Result<()> {
         let _turn = self.turn.lock().await;
         let loaded = store.load().await?;
-        let mut table = self.table().clone();
-        let mut stored = Table::default();
+        let mut merged = Changes::new();
         for (id, filter) in loaded.clone() {
             let unreadable = |cause| EventError::state("load", format!("subscription {id}"), cause);
-            match Retired::from_note(&filter) {
-                Some(retired) => stored.retire(retired),
-                None => {
-                    let filter = self.checked(filter).map_err(unreadable)?;
-                    stored.put(filter);
-                }
+            if let Some(retired) = Retired::from_note(&filter) {
+                let owner = merged.entry(retired.subscriber_id.clone()).or_default();
+                owner.retire(retired, &self.numbers);
+            } else {
+                let filter = self.checked(filter).map_err(unreadable)?;
+                merged.entry(id).or_default().put(filter, &self.numbers);
             }
         }
-        let changed = table.merge(stored);
-        if table.to_state() != loaded {
-            store.save(&table.to_state()).await?;
+        let mut changed = Vec::new();
+        for (id, stored) in &mut merged {
+            let mut subscriber = self.view(id);
+            if subscriber.merge(mem::take(stored), &self.numbers) {
+                changed.push(id.clone());
+            }
+            *stored = subscriber;
+        }
+        let state = self.table().to_state(&merged);
+        if state != loaded {
+            store.save(&state).await?;
         }
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
-        let retired: Vec<String> = table.retired.keys().cloned().collect();
-        self.replace(table);
+        self.apply(merged);
+        let retired: Vec<String> = self
+            .table()
+            .retired()
+            .map(|it| it.consumer.clone())
+            .collect();
         let mut created = true;
         for subscriber_id in changed {
             created &= self.create_consumers(&subscriber_id).await;
@@ -216,12 +212,13 @@ impl Registry {
     async fn finish_in_turn(&self, consumer: &str, caught_up: bool) -> Result<Retirement> {
         let (wanted, overlapping, returned) = {
             let table = self.table();
-            let Some(retired) = table.retired.get(consumer) else {
+            let Some((subscriber, retired)) = table.find_retired(consumer) else {
                 return Ok(Retirement::Over);
             };
-            let owner = table.filters.get(&retired.subscriber_id);
-            let overlapping = owner.is_some_and(|filter| overlaps(filter, &retired.subject));
-            (owner.is_some(), overlapping, table.needs(retired))
+            let subject = &retired.subject;
+            let filter = subscriber.filter.as_ref();
+            let overlapping = filter.is_some_and(|filter| overlaps(filter, subject));
+            (filter.is_some(), overlapping, subscriber.needs(subject))
         };
         if wanted && self.backend.capabilities.durability {
             let info = match self.backend.provider().consumer_info(consumer).await {
@@ -246,8 +243,7 @@ impl Registry {
     /// Remembers what rested in a consumer when it was asked first.
     fn note_resting(&self, consumer: &str, resting: u64) -> u64 {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let retired = table.retired.get_mut(consumer);
-        retired.map_or(resting, |retired| *retired.resting.get_or_insert(resting))
+        table.note_resting(consumer, resting)
     }
 
     async fn unsubscribe(&self, consumer: &str) -> Result<()> {
@@ -259,17 +255,24 @@ impl Registry {
 
     /// Drops the notes of `consumers`, which are gone.
     async fn forget(&self, consumers: &[String]) {
-        let mut table = self.table().clone();
-        table.forget(consumers);
-        if table == *self.table() {
+        let owners: BTreeSet<&str> = consumers.iter().map(|name| owner_of(name)).collect();
+        let mut changes = Changes::new();
+        for owner in owners {
+            let mut subscriber = self.view(owner);
+            subscriber.forget(consumers, &self.numbers);
+            if self.table().get(owner).is_some_and(|it| *it != subscriber) {
+                changes.insert(owner.to_owned(), subscriber);
+            }
+        }
+        if changes.is_empty() {
             return;
         }
-        if let Err(error) = self.save(&table).await {
+        if let Err(error) = self.save(&changes).await {
             // Harmless: the next start finds the notes and removes the
             // consumers again.
             tracing::warn!(%error, "could not save that consumers were removed");
         }
-        self.replace(table);
+        self.apply(changes);
     }
 
     /// Creates the consumers of a subscriber that do not exist yet, before retired
@@ -318,15 +321,20 @@ impl Registry {
     /// Whether the consumer that was just opened for a subject is still needed.
     /// Removes it otherwise: what forgot it meanwhile came before it existed.
     pub(crate) async fn keep_opened(&self, subscriber_id: &str, subject: &str) -> Result<bool> {
-        if self.table().knows(subscriber_id, subject) {
+        let consumer = consumer_name(subscriber_id, subject);
+        let is_known = || {
+            let table = self.table();
+            let subscriber = table.get(subscriber_id);
+            subscriber.is_some_and(|it| it.needs(subject) || it.retired.contains_key(&consumer))
+        };
+        if is_known() {
             return Ok(true);
         }
         let _turn = self.turn.lock().await;
         // Needed again, perhaps, while others had their turn.
-        let needed = self.table().knows(subscriber_id, subject);
+        let needed = is_known();
         if !needed {
-            self.unsubscribe(&consumer_name(subscriber_id, subject))
-                .await?;
+            self.unsubscribe(&consumer).await?;
         }
         Ok(needed)
     }
@@ -384,39 +392,41 @@ impl Registry {
         Ok(filter)
     }
 
-    /// Saves `table`, then puts it in force.
-    async fn commit(&self, table: Table) -> Result<()> {
-        self.save(&table).await?;
-        self.replace(table);
+    /// Saves what a subscriber becomes, then puts it in force.
+    async fn commit(&self, subscriber_id: &str, subscriber: Subscriber) -> Result<()> {
+        let changes = Changes::from([(subscriber_id.to_owned(), subscriber)]);
+        self.save(&changes).await?;
+        self.apply(changes);
         Ok(())
     }
 
-    async fn save(&self, table: &Table) -> Result<()> {
+    async fn save(&self, changes: &Changes) -> Result<()> {
         let store = self
             .store
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        match store {
-            Some(store) => store.save(&table.to_state()).await,
-            None => Ok(()),
-        }
+        let Some(store) = store else {
+            return Ok(());
+        };
+        let state = self.table().to_state(changes);
+        store.save(&state).await
     }
 
-    fn replace(&self, table: Table) {
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
-        self.wake_handles();
+    /// Puts `changes` in force, and lets the handles of these subscribers follow.
+    fn apply(&self, changes: Changes) {
+        let changed: Vec<String> = changes.keys().cloned().collect();
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.apply(changes);
+        drop(table);
+        for subscriber_id in changed {
+            self.followers.wake(&subscriber_id);
+        }
     }
 
     fn table(&self) -> RwLockReadGuard<'_, Table> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The name of the consumer of one subject. No subject holds a space, so that
-/// the last one separates the two whatever the id is.
-pub(crate) fn consumer_name(subscriber_id: &str, subject: &str) -> String {
-    format!("{subscriber_id} {subject}")
 }
 
 /// The patterns that no other one covers, in their order; of equal ones the first.

@@ -15,7 +15,7 @@ use a3s_event_core::{
 use crate::{
     EventBus,
     dead_letter::DeadLetters,
-    registry::{Retired, Retirement, View, consumer_name},
+    registry::{Retired, Retirement, Subscriber, consumer_name},
 };
 use handle::{BusSubscription, Feed};
 use merged::Merged;
@@ -112,6 +112,9 @@ impl EventBus {
     /// Nothing is opened: see [`create_subscriber`](Self::create_subscriber) and
     /// [`subscribe_as`](Self::subscribe_as). A subject that another one of the
     /// list covers is dropped.
+    ///
+    /// The cost does not depend on how many subscribers there are, except that a
+    /// state store writes all of them.
     ///
     /// # Durable subscriptions
     ///
@@ -245,7 +248,7 @@ impl EventBus {
         &self,
         subscriber_id: &str,
     ) -> Result<Vec<Box<dyn Subscription>>> {
-        let changes = self.registry.changes();
+        let changes = self.registry.changes(subscriber_id);
         let view = self.registry.view(subscriber_id);
         let (filter, durable) = self.registered(subscriber_id, &view)?;
         let mut subscriptions = Vec::with_capacity(filter.subjects.len());
@@ -316,7 +319,7 @@ impl EventBus {
     /// # }
     /// ```
     pub async fn subscribe_as(&self, subscriber_id: &str) -> Result<Box<dyn Subscription>> {
-        let changes = self.registry.changes();
+        let changes = self.registry.changes(subscriber_id);
         let view = self.registry.view(subscriber_id);
         let (filter, durable) = self.registered(subscriber_id, &view)?;
         let opened = self.open_all(filter, durable).await?;
@@ -347,7 +350,7 @@ impl EventBus {
     fn registered<'a>(
         &self,
         subscriber_id: &str,
-        view: &'a View,
+        view: &'a Subscriber,
     ) -> Result<(&'a SubscriptionFilter, bool)> {
         self.backend.ensure_open()?;
         let filter = view.filter.as_ref();
@@ -389,11 +392,11 @@ impl EventBus {
 
     /// The retired consumers in which something rests and that have no handle by
     /// their subject; what is drained goes now.
-    async fn draining(&self, view: &View) -> Result<Vec<Retired>> {
+    async fn draining(&self, view: &Subscriber) -> Result<Vec<Retired>> {
         let mut draining = Vec::new();
         let subjects = view.filter.iter().filter(|filter| filter.durable);
         let subjects: Vec<&String> = subjects.flat_map(|filter| &filter.subjects).collect();
-        for retired in &view.retired {
+        for retired in view.retired.values() {
             let retirement = self.registry.finish(&retired.consumer, false).await?;
             let rests = matches!(retirement, Retirement::Draining { .. });
             if rests && !subjects.contains(&&retired.subject) {

@@ -1,208 +1,108 @@
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
-use a3s_event_core::types::{SubscribeOptions, SubscriptionFilter};
+use a3s_event_core::types::SubscriptionFilter;
 
-use super::consumer_name;
+use super::subscriber::{Retired, Subscriber};
 
-/// What the id of a note in the store begins with; the consumer's name follows.
-const NOTE: &str = "$retired ";
-
-/// Filters by subscriber, and the consumers that were retired, by name.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Subscribers by id, each a unit of its own: a change of one costs the same
+/// beside ten others and beside ten thousand.
+#[derive(Default)]
 pub(super) struct Table {
-    pub(super) filters: BTreeMap<String, SubscriptionFilter>,
-    pub(super) retired: BTreeMap<String, Retired>,
-    /// A number for each consumer that is needed or retired: one that was
-    /// removed and is created again has another.
-    numbers: BTreeMap<String, u64>,
-    next_number: u64,
+    subscribers: BTreeMap<String, Subscriber>,
+    /// How many consumers are retired: mostly none, which every answer asks.
+    retired: usize,
 }
 
-/// A consumer that was retired and is not known to be drained. Its subject may
-/// have returned to the filter meanwhile.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Retired {
-    pub(crate) consumer: String,
-    pub(crate) subscriber_id: String,
-    pub(crate) subject: String,
-    /// What it was created with.
-    pub(crate) options: Option<SubscribeOptions>,
-    /// How many events rested in it when the provider was asked first.
-    pub(super) resting: Option<u64>,
-    /// A number of its own for each time that it is retired.
-    pub(crate) time: u64,
-}
+/// What some subscribers are to become.
+pub(super) type Changes = BTreeMap<String, Subscriber>;
 
 impl Table {
-    /// Puts `filter` in place of the subscriber's earlier one, and names the
-    /// consumers that this retires.
-    ///
-    /// Durable subjects that stay keep their order and added ones follow: whoever
-    /// owned an event that several subjects match must go on to own it.
-    pub(super) fn put(&mut self, mut filter: SubscriptionFilter) -> Vec<String> {
-        let earlier = self.filters.remove(&filter.subscriber_id);
-        let earlier = earlier.filter(|earlier| earlier.durable);
-        if let Some(earlier) = &earlier
-            && filter.durable
-        {
-            let earlier = &earlier.subjects;
-            filter.subjects.sort_by_key(|subject| {
-                let place = earlier.iter().position(|other| other == subject);
-                place.unwrap_or(usize::MAX)
-            });
+    pub(super) fn get(&self, subscriber_id: &str) -> Option<&Subscriber> {
+        self.subscribers.get(subscriber_id)
+    }
+
+    /// A copy of a subscriber to change; a new one where there is none.
+    pub(super) fn copy_of(&self, subscriber_id: &str) -> Subscriber {
+        self.get(subscriber_id).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn filters(&self) -> impl Iterator<Item = &SubscriptionFilter> {
+        self.subscribers
+            .values()
+            .filter_map(|it| it.filter.as_ref())
+    }
+
+    pub(super) fn retired(&self) -> impl Iterator<Item = &Retired> {
+        self.subscribers.values().flat_map(|it| it.retired.values())
+    }
+
+    /// The subscriber of a retired consumer, and the note about that.
+    pub(super) fn find_retired(&self, consumer: &str) -> Option<(&Subscriber, &Retired)> {
+        if self.retired == 0 {
+            return None;
         }
-        let mut retired = Vec::new();
-        for consumer in earlier.iter().flat_map(Retired::all_of) {
-            if !(filter.durable && filter.subjects.contains(&consumer.subject)) {
-                retired.push(consumer.consumer.clone());
-                self.retire(consumer);
-            }
+        let subscriber = self.get(owner_of(consumer))?;
+        Some((subscriber, subscriber.retired.get(consumer)?))
+    }
+
+    /// Remembers what rested in a consumer when it was asked first.
+    pub(super) fn note_resting(&mut self, consumer: &str, resting: u64) -> u64 {
+        let subscriber = self.subscribers.get_mut(owner_of(consumer));
+        let retired = subscriber.and_then(|it| it.retired.get_mut(consumer));
+        retired.map_or(resting, |retired| *retired.resting.get_or_insert(resting))
+    }
+
+    /// Puts `changes` in force.
+    pub(super) fn apply(&mut self, changes: Changes) {
+        for (id, subscriber) in changes {
+            self.retired += subscriber.retired.len();
+            let earlier = if subscriber.is_gone() {
+                self.subscribers.remove(&id)
+            } else {
+                self.subscribers.insert(id, subscriber)
+            };
+            self.retired -= earlier.map_or(0, |earlier| earlier.retired.len());
         }
-        self.filters.insert(filter.subscriber_id.clone(), filter);
-        self.number_consumers();
-        retired
     }
 
-    /// Takes the subscriber's filter out and retires its consumers.
-    pub(super) fn remove(&mut self, subscriber_id: &str) {
-        if let Some(filter) = self.filters.remove(subscriber_id)
-            && filter.durable
-        {
-            Retired::all_of(&filter)
-                .into_iter()
-                .for_each(|retired| self.retire(retired));
-        }
-    }
-
-    pub(super) fn retire(&mut self, mut retired: Retired) {
-        self.next_number += 1;
-        retired.time = self.next_number;
-        self.retired.insert(retired.consumer.clone(), retired);
-    }
-
-    /// Whether the subject of a retired consumer has returned.
-    pub(super) fn needs(&self, retired: &Retired) -> bool {
-        let filter = self.filters.get(&retired.subscriber_id);
-        filter.is_some_and(|filter| filter.durable && filter.subjects.contains(&retired.subject))
-    }
-
-    /// Drops the notes of `consumers`.
-    pub(super) fn forget(&mut self, consumers: &[String]) {
-        self.retired.retain(|name, _| !consumers.contains(name));
-        self.number_consumers();
-    }
-
-    /// The number of each consumer of a subscriber.
-    pub(super) fn numbers_of(&self, subscriber_id: &str) -> HashMap<String, u64> {
-        let numbers = self.numbers.iter();
-        numbers
-            .filter(|(consumer, _)| {
-                let named = consumer.rsplit_once(' ');
-                named.is_some_and(|(owner, _)| owner == subscriber_id)
+    /// What a store keeps once `changes` are in force: the filters, and a note for
+    /// each retired consumer.
+    pub(super) fn to_state(&self, changes: &Changes) -> HashMap<String, SubscriptionFilter> {
+        let unchanged = self
+            .subscribers
+            .iter()
+            .filter(|(id, _)| !changes.contains_key(*id));
+        unchanged
+            .chain(changes)
+            .flat_map(|(_, subscriber)| {
+                let notes = subscriber.retired.values().map(Retired::to_note);
+                subscriber.filter.iter().cloned().chain(notes)
             })
-            .map(|(consumer, number)| (consumer.clone(), *number))
-            .collect()
-    }
-
-    /// Numbers the consumers that have none, and forgets those that are gone.
-    fn number_consumers(&mut self) {
-        let durable = self.filters.values().filter(|filter| filter.durable);
-        let needed = durable.flat_map(Retired::all_of).map(|it| it.consumer);
-        let mut earlier = std::mem::take(&mut self.numbers);
-        for consumer in needed.chain(self.retired.keys().cloned()) {
-            if self.numbers.contains_key(&consumer) {
-                continue;
-            }
-            let number = earlier.remove(&consumer).unwrap_or_else(|| {
-                self.next_number += 1;
-                self.next_number
-            });
-            self.numbers.insert(consumer, number);
-        }
-    }
-
-    pub(super) fn retired_of(&self, subscriber_id: &str) -> impl Iterator<Item = &Retired> {
-        self.retired
-            .values()
-            .filter(move |retired| retired.subscriber_id == subscriber_id)
-    }
-
-    /// Whether the consumer of a subject is needed, or noted to be removed.
-    pub(super) fn knows(&self, subscriber_id: &str, subject: &str) -> bool {
-        let filter = self.filters.get(subscriber_id);
-        filter
-            .is_some_and(|filter| filter.durable && filter.subjects.iter().any(|it| it == subject))
-            || self
-                .retired
-                .contains_key(&consumer_name(subscriber_id, subject))
-    }
-
-    /// Adds what was stored. What is registered here wins, as if it had been put
-    /// over the stored filter: the subscribers of which that retired a consumer
-    /// are returned.
-    pub(super) fn merge(&mut self, mut stored: Self) -> Vec<String> {
-        let registered = std::mem::take(self);
-        stored.numbers.extend(registered.numbers);
-        stored.next_number = stored.next_number.max(registered.next_number);
-        for retired in registered.retired.into_values() {
-            stored.retire(retired);
-        }
-        let mut changed = Vec::new();
-        for (id, filter) in registered.filters {
-            if !stored.put(filter).is_empty() {
-                changed.push(id);
-            }
-        }
-        stored.number_consumers();
-        *self = stored;
-        changed
-    }
-
-    /// What a store keeps: the filters, and a note for each retired consumer.
-    pub(super) fn to_state(&self) -> HashMap<String, SubscriptionFilter> {
-        let notes = self.retired.values().map(Retired::to_note);
-        self.filters
-            .values()
-            .cloned()
-            .chain(notes)
             .map(|filter| (filter.subscriber_id.clone(), filter))
             .collect()
     }
 }
 
-impl Retired {
-    fn all_of(filter: &SubscriptionFilter) -> Vec<Self> {
-        let retire = |subject: &String| Self {
-            consumer: consumer_name(&filter.subscriber_id, subject),
-            subscriber_id: filter.subscriber_id.clone(),
-            subject: subject.clone(),
-            options: filter.options.clone(),
-            resting: None,
-            time: 0,
-        };
-        filter.subjects.iter().map(retire).collect()
-    }
+/// Numbers that are given once.
+#[derive(Default)]
+pub(super) struct Numbers(AtomicU64);
 
-    fn to_note(&self) -> SubscriptionFilter {
-        SubscriptionFilter {
-            subscriber_id: format!("{NOTE}{}", self.consumer),
-            subjects: vec![self.subject.clone()],
-            durable: true,
-            options: self.options.clone(),
-        }
+impl Numbers {
+    pub(super) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Relaxed) + 1
     }
+}
 
-    /// Reads what [`to_note`](Self::to_note) wrote.
-    pub(super) fn from_note(filter: &SubscriptionFilter) -> Option<Self> {
-        let consumer = filter.subscriber_id.strip_prefix(NOTE)?;
-        let (subscriber_id, subject) = consumer.rsplit_once(' ')?;
-        Some(Self {
-            consumer: consumer.to_owned(),
-            subscriber_id: subscriber_id.to_owned(),
-            subject: subject.to_owned(),
-            options: filter.options.clone(),
-            resting: None,
-            time: 0,
-        })
-    }
+/// The name of the consumer of one subject. No subject holds a space, so that
+/// the last one separates the two whatever the id is.
+pub(crate) fn consumer_name(subscriber_id: &str, subject: &str) -> String {
+    format!("{subscriber_id} {subject}")
+}
+
+/// The subscriber id in the name of a consumer.
+pub(super) fn owner_of(consumer: &str) -> &str {
+    consumer.rsplit_once(' ').map_or("", |(owner, _)| owner)
 }

@@ -19,7 +19,7 @@ use a3s_event_core::{
 use tokio::sync::watch;
 
 use super::route::Origin;
-use crate::registry::{Registry, Retired, Retirement, View, consumer_name};
+use crate::registry::{Registry, Retired, Retirement, Subscriber, consumer_name};
 use source::{Reader, Source};
 
 /// Deliveries that are acknowledged unseen in one go before others get a turn.
@@ -40,7 +40,7 @@ pub(crate) struct Merged {
     sources: Vec<Source>,
     /// The source whose turn it is.
     turn: usize,
-    /// Wakes when the table changed, or when a retired consumer may be drained.
+    /// Wakes when the subscriber changed, or when a retired consumer may be drained.
     changed: BoxFuture<'static, watch::Receiver<()>>,
     /// The subscription is no longer there, or no longer durable.
     removed: bool,
@@ -69,7 +69,7 @@ impl Merged {
         subscriber_id: &str,
         opened: Vec<(SubjectPattern, Box<dyn Subscription>)>,
     ) -> Self {
-        let changes = registry.changes();
+        let changes = registry.changes(subscriber_id);
         let mut merged = Self::new(registry, subscriber_id, Scope::Ephemeral, changes);
         for (pattern, subscription) in opened {
             merged.patterns.push(pattern.clone());
@@ -86,7 +86,7 @@ impl Merged {
         registry: &Arc<Registry>,
         subscriber_id: &str,
         changes: watch::Receiver<()>,
-        view: &View,
+        view: &Subscriber,
         opened: Vec<(SubjectPattern, Box<dyn Subscription>)>,
     ) -> Self {
         let mut merged = Self::new(registry, subscriber_id, Scope::Durable, changes);
@@ -94,7 +94,7 @@ impl Merged {
             merged.patterns.push(pattern.clone());
             merged.add(pattern, view, Reader::Idle(subscription));
         }
-        for retired in &view.retired {
+        for retired in view.retired.values() {
             merged.read_retired(registry, view, retired);
         }
         merged
@@ -106,7 +106,7 @@ impl Merged {
         registry: &Arc<Registry>,
         subscriber_id: &str,
         changes: watch::Receiver<()>,
-        view: &View,
+        view: &Subscriber,
         retired: &Retired,
     ) -> Self {
         let mut merged = Self::new(registry, subscriber_id, Scope::Draining, changes);
@@ -136,7 +136,7 @@ impl Merged {
     }
 
     /// Adds the consumer of a subject.
-    fn add(&mut self, pattern: SubjectPattern, view: &View, reader: Reader) {
+    fn add(&mut self, pattern: SubjectPattern, view: &Subscriber, reader: Reader) {
         let consumer = consumer_name(&self.subscriber_id, pattern.as_str());
         // One that is not in the table is none that the table may have later.
         let number = view.numbers.get(&consumer).copied().unwrap_or(0);
@@ -147,8 +147,8 @@ impl Merged {
     }
 
     /// Tells a source what the table says, and whether to keep it.
-    fn place(&self, source: &mut Source, view: &View) -> bool {
-        let retired = view.retired.iter().find(|retired| source.reads(retired));
+    fn place(&self, source: &mut Source, view: &Subscriber) -> bool {
+        let retired = view.retired.values().find(|retired| source.reads(retired));
         let asked_for = self.patterns.contains(&source.pattern);
         source.current = asked_for && self.scope == Scope::Durable;
         source.set_past(retired);
@@ -156,7 +156,7 @@ impl Merged {
     }
 
     /// Reads a retired consumer, unless it has a source.
-    fn read_retired(&mut self, registry: &Arc<Registry>, view: &View, retired: &Retired) {
+    fn read_retired(&mut self, registry: &Arc<Registry>, view: &Subscriber, retired: &Retired) {
         let Ok(pattern) = SubjectPattern::parse(&retired.subject) else {
             return;
         };
@@ -339,14 +339,14 @@ impl Merged {
         self.sources = sources;
         if reads_current {
             self.open_added(&registry, &view);
-            for retired in &view.retired {
+            for retired in view.retired.values() {
                 self.read_retired(&registry, &view, retired);
             }
         }
     }
 
     /// Opens the consumers that the filter names and that have no source.
-    fn open_added(&mut self, registry: &Arc<Registry>, view: &View) {
+    fn open_added(&mut self, registry: &Arc<Registry>, view: &Subscriber) {
         let options = view.filter.as_ref().and_then(|it| it.options.clone());
         let options = options.unwrap_or_default();
         for pattern in self.patterns.clone() {

@@ -1,6 +1,15 @@
 //! Subjects that change, and consumers that are no longer needed.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use a3s_event_bus::EventBus;
 use a3s_event_core::{
@@ -450,6 +459,57 @@ async fn a_handle_that_follows_changes_opens_a_consumer_once() {
         .unwrap();
     assert!(at_once(subscription.next()).await.is_none());
     assert_eq!(scripted.opened().len(), opened);
+}
+
+#[tokio::test]
+async fn a_retired_consumer_stays_while_the_one_that_follows_it_could_not_be_created() {
+    let scripted = Scripted::default();
+    scripted.set_info(Some(ConsumerInfo::new(0, 0)));
+    let bus = EventBus::new(scripted.clone());
+    update(&bus, &["events.a.x"]).await;
+    drop(bus.create_subscriber("a").await.unwrap());
+
+    scripted.fail_opens(true);
+    update(&bus, &["events.a.>"]).await;
+    assert_eq!(scripted.unsubscribed(), [] as [&str; 0]);
+
+    // It goes when a handle has opened the other one.
+    scripted.fail_opens(false);
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+    assert_eq!(scripted.unsubscribed(), ["a events.a.x"]);
+}
+
+#[tokio::test]
+async fn a_change_wakes_the_handles_of_its_subscriber_and_no_others() {
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    let bus = EventBus::new(MemoryProvider::default());
+    update(&bus, &["events.a.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    let mut next = subscription.next();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(
+        next.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+
+    bus.update_subscription(durable("b", &["events.b.>"]))
+        .await
+        .unwrap();
+    bus.remove_subscription("b").await.unwrap();
+    assert_eq!(woken.0.load(Relaxed), 0);
+    update(&bus, &["events.a.>", "events.b.>"]).await;
+    assert_eq!(woken.0.load(Relaxed), 1);
 }
 
 /// One thing that happens to a subscriber whose subjects change.

@@ -17,7 +17,7 @@ use crate::{
     cursor::{Cursor, Fetch, Fetched},
     schedule::Schedule,
     store::Store,
-    wakers::{Place, Wakers},
+    wakers::{Place, Prepared, Wakers},
     window::{Pending, Phase, Window},
 };
 
@@ -86,15 +86,33 @@ pub(crate) struct Places {
     consumer: Place,
 }
 
+/// [`Places`] with a waker to park at each.
+struct Parking<'a> {
+    route: Prepared<'a>,
+    full: Prepared<'a>,
+    consumer: Prepared<'a>,
+}
+
+impl Places {
+    fn prepare(&mut self, waker: &Waker) -> Parking<'_> {
+        Parking {
+            route: self.route.prepare(waker),
+            full: self.full.prepare(waker),
+            consumer: self.consumer.prepare(waker),
+        }
+    }
+}
+
 impl Consumer {
     pub(crate) fn new(
         store: Arc<Store>,
         name: Option<&str>,
         filter: SubjectPattern,
         options: &SubscribeOptions,
+        after: &mut Aftermath,
     ) -> Result<Self> {
         let settings = Settings::new(options);
-        let cursor = store.open_cursor(&filter, &options.deliver_policy)?;
+        let cursor = store.open_cursor(&filter, &options.deliver_policy, after)?;
         Ok(Self {
             name: name.map(Into::into),
             filter,
@@ -132,9 +150,10 @@ impl Consumer {
 
     /// Takes the next delivery, or parks `waker` at `places`.
     pub(crate) fn take(&self, places: &mut Places, waker: &Waker) -> Result<Taken, Without> {
+        let parking = places.prepare(waker);
         Aftermath::after(|after| {
             let state = &mut *self.lock();
-            self.take_from(state, places, waker, after)
+            self.take_from(state, parking, after)
         })
     }
 
@@ -147,6 +166,7 @@ impl Consumer {
         places: &mut Places,
         waker: &Waker,
     ) -> Result<(), Without> {
+        let place = places.route.prepare(waker);
         Aftermath::after(|after| {
             let state = &mut *self.lock();
             debug_assert!(!self.is_durable() && state.window.is_empty() && batch.is_empty());
@@ -157,11 +177,8 @@ impl Consumer {
                 let Some(cursor) = &mut state.cursor else {
                     return Err(Without::Removed);
                 };
-                let place = &mut places.route;
-                let (outcome, sealed) =
-                    self.store
-                        .fetch(cursor, &mut state.ready, place, waker, after);
-                self.warn_of_gap(state);
+                let (outcome, sealed) = self.store.fetch(cursor, &mut state.ready, place, after);
+                self.warn_of_gap(state, after);
                 if outcome == Fetch::CaughtUp {
                     return Err(if sealed {
                         Without::Ended
@@ -193,8 +210,7 @@ impl Consumer {
     fn take_from(
         &self,
         state: &mut State,
-        places: &mut Places,
-        waker: &Waker,
+        parking: Parking<'_>,
         after: &mut Aftermath,
     ) -> Result<Taken, Without> {
         if self.store.is_closed() {
@@ -211,14 +227,12 @@ impl Consumer {
         }
         if !self.has_room(state) {
             if let Some((_, oldest)) = state.window.next_from(0)
-                && !self
-                    .store
-                    .park_full(&mut places.full, waker, oldest.sequence)
+                && !self.store.park_full(parking.full, oldest.sequence, after)
             {
                 // Room was made, or all is over, since it was looked for.
                 return Err(Without::Unfinished);
             }
-            return Err(Without::Until(state.wait(&mut places.consumer, waker)));
+            return Err(Without::Until(state.wait(parking.consumer, after)));
         }
         if let Some(fetched) = self.next_ready(state) {
             return Ok(state.hand_over(fetched, now, after));
@@ -226,11 +240,10 @@ impl Consumer {
         let Some(cursor) = &mut state.cursor else {
             return Err(Without::Removed);
         };
-        let place = &mut places.route;
         let (outcome, sealed) = self
             .store
-            .fetch(cursor, &mut state.ready, place, waker, after);
-        self.warn_of_gap(state);
+            .fetch(cursor, &mut state.ready, parking.route, after);
+        self.warn_of_gap(state, after);
         if let Some(fetched) = self.next_ready(state) {
             return Ok(state.hand_over(fetched, now, after));
         }
@@ -245,7 +258,7 @@ impl Consumer {
             Fetch::CaughtUp if !self.is_durable() && state.window.is_empty() => {
                 Without::Until(None)
             }
-            Fetch::CaughtUp => Without::Until(state.wait(&mut places.consumer, waker)),
+            Fetch::CaughtUp => Without::Until(state.wait(parking.consumer, after)),
         })
     }
 
@@ -264,7 +277,7 @@ impl Consumer {
 
     /// Takes what has to come again by `now`.
     fn take_again(&self, state: &mut State, now: Nanos, after: &mut Aftermath) -> Option<Taken> {
-        self.queue_due(state, now);
+        self.queue_due(state, now, after);
         while let Some(position) = state.again.pop_front() {
             let queued = |pending: &&mut Pending| pending.phase == Phase::Queued;
             let Some(pending) = state.window.get_mut(position).filter(queued) else {
@@ -296,16 +309,16 @@ impl Consumer {
     }
 
     /// Queues what is due by `now`.
-    fn queue_due(&self, state: &mut State, now: Nanos) {
+    fn queue_due(&self, state: &mut State, now: Nanos, after: &mut Aftermath) {
         let mut due = Vec::new();
         state.schedule.collect(&state.window, now, &mut due);
         for position in due {
-            self.queue(state, position);
+            self.queue(state, position, after);
         }
     }
 
     /// Queues a delivery to come again, unless it came as often as it may.
-    fn queue(&self, state: &mut State, position: u64) {
+    fn queue(&self, state: &mut State, position: u64, after: &mut Aftermath) {
         let Some(pending) = state.window.get_mut(position) else {
             return;
         };
@@ -313,12 +326,16 @@ impl Consumer {
             return;
         }
         if self.settings.is_exhausted(pending.deliveries) {
-            tracing::warn!(
-                consumer = self.label(),
-                sequence = pending.sequence,
-                deliveries = pending.deliveries,
-                "an event used up its deliveries and is not delivered again"
-            );
+            let (sequence, deliveries) = (pending.sequence, pending.deliveries);
+            let consumer = self.label().to_owned();
+            after.log(move || {
+                tracing::warn!(
+                    consumer,
+                    sequence,
+                    deliveries,
+                    "an event used up its deliveries and is not delivered again"
+                );
+            });
             state.window.remove(position);
             return;
         }
@@ -347,17 +364,21 @@ impl Consumer {
         }
     }
 
-    fn warn_of_gap(&self, state: &mut State) {
+    fn warn_of_gap(&self, state: &mut State, after: &mut Aftermath) {
         let missed = state.cursor.as_ref().map_or(0, Cursor::missed);
         if missed >= state.next_warning {
             // Doubled each time: a reader that never keeps up must not flood the log.
             state.next_warning = missed.saturating_mul(2);
-            tracing::warn!(
-                consumer = self.label(),
-                filter = self.filter.as_str(),
-                missed,
-                "retention removed events before the consumer got to them"
-            );
+            let consumer = self.label().to_owned();
+            let filter = self.filter.clone();
+            after.log(move || {
+                tracing::warn!(
+                    consumer,
+                    filter = filter.as_str(),
+                    missed,
+                    "retention removed events before the consumer got to them"
+                );
+            });
         }
     }
 
@@ -382,10 +403,14 @@ impl Consumer {
 
     /// Gives up the places of a handle.
     pub(crate) fn leave(&self, places: &mut Places) {
-        let mut state = self.lock();
-        state.waiting.leave(&mut places.consumer);
-        let route = state.cursor.as_ref().map(Cursor::route);
-        self.store.leave(route, &mut places.route, &mut places.full);
+        Aftermath::after(|after| {
+            let mut state = self.lock();
+            state.waiting.leave(&mut places.consumer, after);
+            let route = state.cursor.as_ref().map(Cursor::route);
+            let (place, full) = (&mut places.route, &mut places.full);
+            self.store.leave(route, place, full, after);
+        });
+        *places = Places::default();
     }
 
     /// Removes the consumer: its position and all deliveries are forgotten.
@@ -401,7 +426,7 @@ impl Consumer {
             state.schedule = self.settings.schedule();
             state.again.clear();
             state.tell(after);
-            self.store.close_cursor(&cursor);
+            self.store.close_cursor(&cursor, after);
             true
         })
     }
@@ -430,9 +455,9 @@ impl State {
     }
 
     /// Parks a handle; returns the deadline at which it has to wake by itself.
-    fn wait(&mut self, place: &mut Place, waker: &Waker) -> Option<Nanos> {
+    fn wait(&mut self, place: Prepared<'_>, after: &mut Aftermath) -> Option<Nanos> {
         let deadline = self.schedule.next_deadline(&self.window);
-        self.waiting.park(place, waker);
+        self.waiting.park(place, after);
         self.watched = self.watched.max(deadline.unwrap_or(Nanos::MAX));
         deadline
     }

@@ -1,5 +1,3 @@
-use std::task::Waker;
-
 use a3s_event_core::subject::SubjectPattern;
 use slab::Slab;
 
@@ -7,7 +5,7 @@ use crate::{
     aftermath::Aftermath,
     segmented::SegmentedDeque,
     tree::TokenTree,
-    wakers::{Place, Wakers},
+    wakers::{Place, Prepared, Wakers},
 };
 
 /// Where readers of one filter wait, and what was published for them.
@@ -87,14 +85,16 @@ impl Routes {
     }
 
     /// Leaves a route; the last reader of a narrow one takes it along.
-    pub(crate) fn leave(&mut self, id: RouteId) {
+    pub(crate) fn leave(&mut self, id: RouteId, after: &mut Aftermath) {
         let RouteId::Narrow(id) = id else {
             return;
         };
         let route = &mut self.narrow[id as usize];
         route.readers -= 1;
         if route.readers == 0 {
-            let route = self.narrow.remove(id as usize);
+            let mut route = self.narrow.remove(id as usize);
+            // Handles of the consumer that was the last reader.
+            route.wakers.wake(after);
             self.by_pattern.remove(route.pattern.as_str());
             self.generation += 1;
         }
@@ -134,13 +134,13 @@ impl Routes {
     }
 
     /// Parks a reader until retention has taken sequence `oldest`.
-    pub(crate) fn park_full(&mut self, place: &mut Place, waker: &Waker, oldest: u64) {
-        self.full.park(place, waker);
+    pub(crate) fn park_full(&mut self, place: Prepared<'_>, oldest: u64, after: &mut Aftermath) {
+        self.full.park(place, after);
         self.full_until = self.full_until.min(oldest);
     }
 
-    pub(crate) fn leave_full(&mut self, place: &mut Place) {
-        self.full.leave(place);
+    pub(crate) fn leave_full(&mut self, place: &mut Place, after: &mut Aftermath) {
+        self.full.leave(place, after);
     }
 
     /// Retention has taken everything before `first`.

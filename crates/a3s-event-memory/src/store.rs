@@ -5,7 +5,6 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::Waker,
 };
 
 use a3s_event_core::{
@@ -23,7 +22,7 @@ use crate::{
     log::{Log, Slot},
     routes::{RouteId, Routes},
     subjects::Subjects,
-    wakers::Place,
+    wakers::{Place, Prepared},
 };
 
 /// How many events a history call copies before it lets others at the store.
@@ -266,29 +265,30 @@ impl Store {
         &self,
         pattern: &SubjectPattern,
         policy: &DeliverPolicy,
+        after: &mut Aftermath,
     ) -> Result<Cursor> {
         let everything = pattern.covers(self.prefix()?.everything());
-        self.with_current(|inner| Cursor::open(inner, pattern, everything, policy))
+        let mut inner = self.open_expired(after)?;
+        Ok(Cursor::open(&mut inner, pattern, everything, policy))
     }
 
-    pub(crate) fn close_cursor(&self, cursor: &Cursor) {
-        self.lock().routes.leave(cursor.route());
+    pub(crate) fn close_cursor(&self, cursor: &Cursor, after: &mut Aftermath) {
+        self.lock().routes.leave(cursor.route(), after);
     }
 
-    /// Fetches what comes next, or parks `waker` until something does.
+    /// Fetches what comes next, or parks at `place` until something does.
     /// The second value says that nothing will ever come.
     pub(crate) fn fetch(
         &self,
         cursor: &mut Cursor,
         fetched: &mut VecDeque<Fetched>,
-        place: &mut Place,
-        waker: &Waker,
+        place: Prepared<'_>,
         after: &mut Aftermath,
     ) -> (Fetch, bool) {
         let mut inner = self.lock_expired(after);
         let outcome = cursor.fetch(&mut inner, fetched);
         if outcome == Fetch::CaughtUp {
-            inner.routes.wakers(cursor.route()).park(place, waker);
+            inner.routes.wakers(cursor.route()).park(place, after);
         }
         (outcome, inner.sealed)
     }
@@ -312,24 +312,35 @@ impl Store {
         cursor.retained_pending(&inner)
     }
 
-    /// Parks `waker` until retention has taken sequence `oldest`. Returns false
+    /// Parks at `place` until retention has taken sequence `oldest`. Returns false
     /// if it has already, or if the store was closed: nobody would wake it.
-    pub(crate) fn park_full(&self, place: &mut Place, waker: &Waker, oldest: u64) -> bool {
+    pub(crate) fn park_full(
+        &self,
+        place: Prepared<'_>,
+        oldest: u64,
+        after: &mut Aftermath,
+    ) -> bool {
         let mut inner = self.lock();
         let waits = oldest >= inner.log.first() && !self.is_closed();
         if waits {
-            inner.routes.park_full(place, waker, oldest);
+            inner.routes.park_full(place, oldest, after);
         }
         waits
     }
 
     /// Gives up the places of a handle on `route`.
-    pub(crate) fn leave(&self, route: Option<RouteId>, place: &mut Place, full: &mut Place) {
+    pub(crate) fn leave(
+        &self,
+        route: Option<RouteId>,
+        place: &mut Place,
+        full: &mut Place,
+        after: &mut Aftermath,
+    ) {
         let mut inner = self.lock();
         if let Some(route) = route {
-            inner.routes.wakers(route).leave(place);
+            inner.routes.wakers(route).leave(place, after);
         }
-        inner.routes.leave_full(full);
+        inner.routes.leave_full(full, after);
     }
 
     /// Whether retention took this sequence, as of some moment ago.
@@ -364,11 +375,13 @@ impl Store {
 
     /// Works on the open store once everything has expired that has to.
     fn with_current<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> Result<R> {
-        Aftermath::after(|after| {
-            let mut inner = self.open_inner()?;
-            self.expire(&mut inner, after);
-            Ok(work(&mut inner))
-        })
+        Aftermath::after(|after| Ok(work(&mut *self.open_expired(after)?)))
+    }
+
+    fn open_expired(&self, after: &mut Aftermath) -> Result<MutexGuard<'_, Inner>> {
+        let mut inner = self.open_inner()?;
+        self.expire(&mut inner, after);
+        Ok(inner)
     }
 
     fn lock_expired(&self, after: &mut Aftermath) -> MutexGuard<'_, Inner> {
@@ -487,7 +500,7 @@ mod tests {
     use serde_json::Value;
 
     use super::Store;
-    use crate::{MemoryProvider, wakers::Place};
+    use crate::{MemoryProvider, aftermath::Aftermath, wakers::Place};
 
     fn publish(store: &Store) {
         let event = Event::new("events.a.x", "a", "", "", Value::Null);
@@ -499,7 +512,11 @@ mod tests {
         let provider = MemoryProvider::builder().max_events(1).build().unwrap();
         let store = provider.store();
         publish(store);
-        let park = |oldest| store.park_full(&mut Place::default(), Waker::noop(), oldest);
+        let park = |oldest| {
+            let mut place = Place::default();
+            let place = place.prepare(Waker::noop());
+            Aftermath::after(|after| store.park_full(place, oldest, after))
+        };
         assert!(park(1));
         publish(store);
         assert!(!park(1), "its eviction is over and wakes nobody");

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod conformance;
+mod foreign;
 mod lag;
 mod model;
 mod redelivery;

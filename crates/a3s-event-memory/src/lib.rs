@@ -56,6 +56,7 @@ mod segmented;
 mod store;
 mod subjects;
 mod subscription;
+mod timer;
 mod tree;
 mod wakers;
 mod window;

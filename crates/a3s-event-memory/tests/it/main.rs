@@ -10,6 +10,7 @@ mod model;
 mod redelivery;
 mod retention;
 mod stress;
+mod timers;
 
 use std::time::Duration;
 

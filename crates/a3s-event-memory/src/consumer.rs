@@ -150,6 +150,7 @@ impl Consumer {
 
     /// Takes the next delivery, or parks `waker` at `places`.
     pub(crate) fn take(&self, places: &mut Places, waker: &Waker) -> Result<Taken, Without> {
+        self.store.expire_due();
         let parking = places.prepare(waker);
         Aftermath::after(|after| {
             let state = &mut *self.lock();
@@ -226,13 +227,12 @@ impl Consumer {
             return Ok(taken);
         }
         if !self.has_room(state) {
-            if let Some((_, oldest)) = state.window.next_from(0)
-                && !self.store.park_full(parking.full, oldest.sequence, after)
-            {
+            let oldest = state.window.oldest();
+            let Some(expiry) = self.store.park_full(parking.full, oldest, after) else {
                 // Room was made, or all is over, since it was looked for.
                 return Err(Without::Unfinished);
-            }
-            return Err(Without::Until(state.wait(parking.consumer, after)));
+            };
+            return Err(Without::Until(state.wait(parking.consumer, expiry, after)));
         }
         if let Some(fetched) = self.next_ready(state) {
             return Ok(state.hand_over(fetched, now, after));
@@ -247,6 +247,12 @@ impl Consumer {
         if let Some(fetched) = self.next_ready(state) {
             return Ok(state.hand_over(fetched, now, after));
         }
+        let mut expiry = Nanos::MAX;
+        if sealed && !state.window.is_empty() {
+            // What ends the wait now is the last answer, or retention.
+            self.forget_evicted(state);
+            expiry = self.store.expires_at(state.window.oldest());
+        }
         Err(match outcome {
             Fetch::Found | Fetch::Unfinished => Without::Unfinished,
             // Closed since it was looked at: nobody wakes a handle that parks now.
@@ -258,7 +264,7 @@ impl Consumer {
             Fetch::CaughtUp if !self.is_durable() && state.window.is_empty() => {
                 Without::Until(None)
             }
-            Fetch::CaughtUp => Without::Until(state.wait(parking.consumer, after)),
+            Fetch::CaughtUp => Without::Until(state.wait(parking.consumer, expiry, after)),
         })
     }
 
@@ -389,6 +395,7 @@ impl Consumer {
 
     /// How far the consumer is behind.
     pub(crate) fn info(&self) -> ConsumerInfo {
+        self.store.expire_due();
         Aftermath::after(|after| {
             let state = &mut *self.lock();
             self.forget_evicted(state);
@@ -454,12 +461,14 @@ impl State {
         }
     }
 
-    /// Parks a handle; returns the deadline at which it has to wake by itself.
-    fn wait(&mut self, place: Prepared<'_>, after: &mut Aftermath) -> Option<Nanos> {
-        let deadline = self.schedule.next_deadline(&self.window);
+    /// Parks a handle; returns the deadline at which it has to wake by itself,
+    /// which is not after `expiry`.
+    fn wait(&mut self, place: Prepared<'_>, expiry: Nanos, after: &mut Aftermath) -> Option<Nanos> {
+        let due = self.schedule.next_deadline(&self.window);
+        let deadline = due.unwrap_or(Nanos::MAX).min(expiry);
         self.waiting.park(place, after);
-        self.watched = self.watched.max(deadline.unwrap_or(Nanos::MAX));
-        deadline
+        self.watched = self.watched.max(deadline);
+        (deadline < Nanos::MAX).then_some(deadline)
     }
 
     /// Tells the waiting handles of a deadline that some of them do not watch.

@@ -16,7 +16,7 @@ use hashbrown::DefaultHashBuilder;
 
 use crate::{
     aftermath::Aftermath,
-    clock::Clock,
+    clock::{Clock, Nanos},
     cursor::{Cursor, Fetch, Fetched},
     dedup::{DedupWindow, Fingerprint, Fingerprinter},
     log::{Log, Slot},
@@ -42,6 +42,9 @@ pub(crate) struct Store {
     inner: Mutex<Inner>,
     /// The log's first sequence, to be read without the lock.
     first: AtomicU64,
+    /// When the oldest retained event becomes too old, to be read without the
+    /// lock; the largest number for never.
+    expires: AtomicU64,
     closed: AtomicBool,
     /// `Inner::sealed`, to be read without the lock; set before it.
     sealed: AtomicBool,
@@ -97,6 +100,7 @@ impl Store {
             subject_hasher,
             fingerprinter: Fingerprinter::default(),
             first: AtomicU64::new(1),
+            expires: AtomicU64::new(Nanos::MAX),
             closed: AtomicBool::new(false),
             sealed: AtomicBool::new(false),
             prefix: SubjectPrefix::parse(&limits.prefix).ok(),
@@ -312,20 +316,54 @@ impl Store {
         cursor.retained_pending(&inner)
     }
 
-    /// Parks at `place` until retention has taken sequence `oldest`. Returns false
-    /// if it has already, or if the store was closed: nobody would wake it.
+    /// Parks at `place` until retention has taken sequence `oldest`. Returns when
+    /// that will be by its age, or `None` if it has already, or if the store was
+    /// closed: nobody would wake it.
     pub(crate) fn park_full(
         &self,
         place: Prepared<'_>,
         oldest: u64,
         after: &mut Aftermath,
-    ) -> bool {
+    ) -> Option<Nanos> {
         let mut inner = self.lock();
-        let waits = oldest >= inner.log.first() && !self.is_closed();
-        if waits {
-            inner.routes.park_full(place, oldest, after);
+        if oldest < inner.log.first() || self.is_closed() {
+            return None;
         }
-        waits
+        inner.routes.park_full(place, oldest, after);
+        Some(self.expiry(inner.log.get(oldest)))
+    }
+
+    /// When age will take the event with this sequence.
+    pub(crate) fn expires_at(&self, sequence: u64) -> Nanos {
+        self.expiry(self.lock().log.get(sequence))
+    }
+
+    /// When age will take what is in `slot`; the largest number for never.
+    fn expiry(&self, slot: Option<&Slot>) -> Nanos {
+        match slot {
+            Some(slot) if self.limits.max_age_millis > 0 => {
+                let end = slot.stored.saturating_add(self.limits.max_age_millis);
+                self.clock.at_unix_millis(end)
+            }
+            _ => Nanos::MAX,
+        }
+    }
+
+    /// Evicts what is too old by now, so that [`is_evicted`](Self::is_evicted)
+    /// knows of it. Takes the lock only if there is something.
+    #[inline]
+    pub(crate) fn expire_due(&self) {
+        let due = self.expires.load(Ordering::Relaxed);
+        if due < Nanos::MAX {
+            self.expire_at(due);
+        }
+    }
+
+    #[cold]
+    fn expire_at(&self, due: Nanos) {
+        if due <= self.clock.now() {
+            Aftermath::after(|after| drop(self.lock_expired(after)));
+        }
     }
 
     /// Gives up the places of a handle on `route`.
@@ -436,6 +474,10 @@ impl Store {
             self.first.store(first, Ordering::Relaxed);
             inner.routes.evicted_before(first, after);
         }
+        if limits.max_age_millis > 0 {
+            let expires = self.expiry(inner.log.front());
+            self.expires.store(expires, Ordering::Relaxed);
+        }
     }
 }
 
@@ -517,11 +559,11 @@ mod tests {
             let place = place.prepare(Waker::noop());
             Aftermath::after(|after| store.park_full(place, oldest, after))
         };
-        assert!(park(1));
+        assert!(park(1).is_some());
         publish(store);
-        assert!(!park(1), "its eviction is over and wakes nobody");
-        assert!(park(2));
+        assert!(park(1).is_none(), "its eviction is over and wakes nobody");
+        assert!(park(2).is_some());
         store.close();
-        assert!(!park(2), "closing is over and wakes nobody");
+        assert!(park(2).is_none(), "closing is over and wakes nobody");
     }
 }

@@ -101,6 +101,7 @@ impl MemorySubscription {
             if self.ended || self.store.is_closed() {
                 return Poll::Ready(Ok(None));
             }
+            self.store.expire_due();
             while let Some(fetched) = self.batch.pop_front() {
                 if self.store.is_evicted(fetched.sequence) {
                     self.consumer.lost_fetched();

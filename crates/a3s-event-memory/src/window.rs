@@ -124,6 +124,12 @@ impl Window {
         Some(pending)
     }
 
+    /// The sequence of the oldest unanswered delivery; beyond all if there is none.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.next_from(0)
+            .map_or(u64::MAX, |(_, oldest)| oldest.sequence)
+    }
+
     /// The first unanswered delivery at `position` or later.
     pub(crate) fn next_from(&self, position: u64) -> Option<(u64, &Pending)> {
         let start = position.max(self.base * SEGMENT as u64);

@@ -110,18 +110,13 @@ impl Routes {
             .patterns_matching(subject, &mut |id| found.push(id));
     }
 
-    /// Tells the routes in `fed` and the readers of everything about `sequence`.
-    pub(crate) fn feed(&mut self, fed: &[u32], sequence: u64, after: &mut Aftermath) {
+    /// Tells the routes in `fed` and the readers of everything about `sequence`,
+    /// when `first` is the first one retained.
+    pub(crate) fn feed(&mut self, fed: &[u32], sequence: u64, first: u64, after: &mut Aftermath) {
         self.everything.wake(after);
         for &id in fed {
             let route = &mut self.narrow[id as usize];
-            route.live.push_back(sequence);
-            if route.live.len() > self.capacity
-                && let Some(forgotten) = route.live.pop_front()
-            {
-                route.base += 1;
-                route.covered_from = forgotten + 1;
-            }
+            route.remember(sequence, first, self.capacity);
             route.wakers.wake(after);
         }
     }
@@ -161,6 +156,29 @@ impl Routes {
 }
 
 impl Route {
+    /// Remembers a match, and forgets what is too much or no longer retained.
+    fn remember(&mut self, sequence: u64, first: u64, capacity: usize) {
+        self.live.push_back(sequence);
+        // At most two go for one that comes: enough to never remember more than
+        // was retained at once, and no publish pays for many.
+        for _ in 0..2 {
+            let oldest = self.live.front();
+            let is_evicted = oldest.is_some_and(|&oldest| oldest < first);
+            if !is_evicted && self.live.len() <= capacity {
+                break;
+            }
+            if let Some(forgotten) = self.live.pop_front() {
+                self.base += 1;
+                self.covered_from = forgotten + 1;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn remembered(&self) -> usize {
+        self.live.len()
+    }
+
     pub(crate) const fn pattern(&self) -> &SubjectPattern {
         &self.pattern
     }

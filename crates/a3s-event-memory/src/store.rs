@@ -226,7 +226,8 @@ impl Store {
             inner.dedup.insert(fingerprint, sequence, now);
         }
         let fed = inner.subjects.routes(subject, &inner.routes);
-        inner.routes.feed(fed, sequence, after);
+        let first = inner.log.first();
+        inner.routes.feed(fed, sequence, first, after);
         self.retain(inner, stored, after);
         Ok(sequence)
     }
@@ -536,9 +537,9 @@ fn take_newest(
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::{collections::VecDeque, task::Waker};
 
-    use a3s_event_core::types::Event;
+    use a3s_event_core::types::{DeliverPolicy, Event};
     use serde_json::Value;
 
     use super::Store;
@@ -547,6 +548,32 @@ mod tests {
     fn publish(store: &Store) {
         let event = Event::new("events.a.x", "a", "", "", Value::Null);
         store.publish(&event).unwrap();
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_was_retained_at_once() {
+        let built = MemoryProvider::builder()
+            .max_events(100)
+            .channel_capacity(usize::MAX)
+            .build();
+        let provider = built.unwrap();
+        let store = provider.store();
+        let pattern = store.prefix().unwrap().parse_pattern("events.a.*").unwrap();
+        let open = |after: &mut Aftermath| store.open_cursor(&pattern, &DeliverPolicy::All, after);
+        let mut cursor = Aftermath::after(open).unwrap();
+        for sequence in 1..=10_000 {
+            publish(store);
+            let remembered = store.lock().routes.route(0).remembered();
+            assert!(remembered <= 101, "{remembered} after {sequence}");
+        }
+        let (mut fetched, mut place) = (VecDeque::new(), Place::default());
+        Aftermath::after(|after| {
+            let place = place.prepare(Waker::noop());
+            store.fetch(&mut cursor, &mut fetched, place, after);
+        });
+        assert_eq!(fetched[0].sequence, 9_901);
+        assert_eq!(fetched[0].pending, Some(99));
+        assert_eq!(cursor.missed(), 9_900);
     }
 
     #[test]

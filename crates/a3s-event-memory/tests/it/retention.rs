@@ -43,6 +43,15 @@ async fn age_is_measured_on_the_pausable_clock() {
     assert_eq!(reader.missed(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_age_below_a_millisecond_is_not_for_ever() {
+    let age = Duration::from_micros(1);
+    let provider = MemoryProvider::builder().max_age(age).build().unwrap();
+    publish(&provider, "events.a.x", 0..1).await;
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(provider.info().await.unwrap().messages, 0);
+}
+
 #[tokio::test]
 async fn an_event_over_a_limit_is_refused_with_size_and_limit() {
     let provider = MemoryProvider::builder()

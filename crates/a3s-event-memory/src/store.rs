@@ -28,6 +28,9 @@ use crate::{
 /// How many events a history call copies before it lets others at the store.
 const HISTORY_CHUNK: usize = 1024;
 
+/// How many events one section under the lock evicts for their age at most.
+const AGED_CHUNK: usize = 128;
+
 /// The stream with its indexes, shared by the provider and its consumers.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -418,31 +421,38 @@ impl Store {
     }
 
     fn open_expired(&self, after: &mut Aftermath) -> Result<MutexGuard<'_, Inner>> {
-        let mut inner = self.open_inner()?;
-        self.expire(&mut inner, after);
+        let inner = self.lock_expired(after);
+        self.check_open()?;
         Ok(inner)
     }
 
+    /// Locks the store with everything evicted that is too old.
     fn lock_expired(&self, after: &mut Aftermath) -> MutexGuard<'_, Inner> {
-        let mut inner = self.lock();
-        self.expire(&mut inner, after);
-        inner
-    }
-
-    fn expire(&self, inner: &mut Inner, after: &mut Aftermath) {
-        if self.limits.max_age_millis > 0 {
+        loop {
+            let mut inner = self.lock();
+            if self.limits.max_age_millis == 0 {
+                return inner;
+            }
             let now = self.clock.unix_millis(self.clock.now());
-            self.retain(inner, now, after);
+            if self.retain(&mut inner, now, after) {
+                return inner;
+            }
+            // Others may have the lock in between.
         }
     }
 
     fn open_inner(&self) -> Result<MutexGuard<'_, Inner>> {
         let inner = self.lock();
-        // Checked under the lock: what `close` overtook is refused.
+        self.check_open()?;
+        Ok(inner)
+    }
+
+    /// Checked under the lock: what `close` overtook is refused.
+    fn check_open(&self) -> Result<()> {
         if self.is_closed() {
             return Err(EventError::closed("the memory provider"));
         }
-        Ok(inner)
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -450,18 +460,26 @@ impl Store {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Evicts what exceeds the limits.
-    fn retain(&self, inner: &mut Inner, unix_millis: u64, after: &mut Aftermath) {
+    /// Evicts what exceeds the limits; returns whether that was all. Where many
+    /// are too old at once, some of them stay until the next time.
+    fn retain(&self, inner: &mut Inner, unix_millis: u64, after: &mut Aftermath) -> bool {
         let limits = &self.limits;
-        let mut changed = false;
+        let (mut changed, mut aged, mut is_done) = (false, 0, true);
         loop {
             let too_many = limits.max_events > 0 && inner.log.len() > limits.max_events;
             let too_large = limits.max_bytes > 0 && inner.log.bytes() > limits.max_bytes;
             let is_too_old =
                 |oldest: &Slot| oldest.stored.saturating_add(limits.max_age_millis) <= unix_millis;
             let too_old = limits.max_age_millis > 0 && inner.log.front().is_some_and(is_too_old);
-            if !(too_many || too_large || too_old) {
-                break;
+            if !(too_many || too_large) {
+                if !too_old {
+                    break;
+                }
+                if aged == AGED_CHUNK {
+                    is_done = false;
+                    break;
+                }
+                aged += 1;
             }
             let Some(slot) = inner.log.evict() else {
                 break;
@@ -479,6 +497,7 @@ impl Store {
             let expires = self.expiry(inner.log.front());
             self.expires.store(expires, Ordering::Relaxed);
         }
+        is_done
     }
 }
 
@@ -537,12 +556,12 @@ fn take_newest(
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::VecDeque, task::Waker};
+    use std::{collections::VecDeque, task::Waker, time::Duration};
 
     use a3s_event_core::types::{DeliverPolicy, Event};
     use serde_json::Value;
 
-    use super::Store;
+    use super::{AGED_CHUNK, Store};
     use crate::{MemoryProvider, aftermath::Aftermath, wakers::Place};
 
     fn publish(store: &Store) {
@@ -574,6 +593,21 @@ mod tests {
         assert_eq!(fetched[0].sequence, 9_901);
         assert_eq!(fetched[0].pending, Some(99));
         assert_eq!(cursor.missed(), 9_900);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_publish_pays_for_all_that_became_too_old() {
+        let age = Duration::from_secs(1);
+        let built = MemoryProvider::builder().max_age(age).build();
+        let provider = built.unwrap();
+        let store = provider.store();
+        (0..1000).for_each(|_| publish(store));
+        tokio::time::advance(age).await;
+        publish(store);
+        assert_eq!(store.lock().log.len(), 1001 - AGED_CHUNK);
+        // Whoever reads sees none of it.
+        assert_eq!(store.size().unwrap().0, 1);
+        assert!(store.is_evicted(1000));
     }
 
     #[test]

@@ -52,6 +52,8 @@ struct State {
     /// The latest of the deadlines at which they wake by themselves: an earlier
     /// one has to be told to them.
     watched: Nanos,
+    /// What the cursor had missed, once it is gone.
+    missed: u64,
     /// The gap at which the next warning is due.
     next_warning: u64,
 }
@@ -124,6 +126,7 @@ impl Consumer {
                 again: VecDeque::new(),
                 waiting: Wakers::default(),
                 watched: 0,
+                missed: 0,
                 next_warning: 1,
             }),
             settings,
@@ -390,7 +393,8 @@ impl Consumer {
 
     /// How many events retention removed before the consumer got to them.
     pub(crate) fn missed(&self) -> u64 {
-        self.lock().cursor.as_ref().map_or(0, Cursor::missed)
+        let state = self.lock();
+        state.cursor.as_ref().map_or(state.missed, Cursor::missed)
     }
 
     /// How far the consumer is behind.
@@ -428,6 +432,7 @@ impl Consumer {
             let Some(cursor) = state.cursor.take() else {
                 return false;
             };
+            state.missed = cursor.missed();
             state.ready.clear();
             state.window = Window::default();
             state.schedule = self.settings.schedule();

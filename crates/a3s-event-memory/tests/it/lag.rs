@@ -85,6 +85,8 @@ async fn a_gap_is_counted_exactly_for_a_reader_of_one_subject() {
 
         assert_eq!(next(&mut *everything).await.sequence, 152);
         assert_eq!(everything.missed(), 150);
+        everything.close().await.unwrap();
+        assert_eq!(everything.missed(), 150, "also afterwards");
     }
 }
 

@@ -229,6 +229,10 @@ impl Consumer {
         {
             return Ok(taken);
         }
+        if state.window.is_full() {
+            // One that nobody answers must not keep the places of all that follow.
+            self.forget_evicted(state);
+        }
         if !self.has_room(state) {
             let oldest = state.window.oldest();
             let Some(expiry) = self.store.park_full(parking.full, oldest, after) else {
@@ -493,5 +497,43 @@ impl State {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, task::Waker};
+
+    use a3s_event_core::types::{Event, SubscribeOptions};
+    use serde_json::Value;
+
+    use super::{Consumer, Places};
+    use crate::{MemoryProvider, aftermath::Aftermath};
+
+    #[test]
+    fn an_event_that_nobody_answers_keeps_no_places_once_it_is_evicted() {
+        let provider = MemoryProvider::builder().max_events(100).build().unwrap();
+        let store = provider.store();
+        let filter = store.prefix().unwrap().everything().clone();
+        let options = SubscribeOptions {
+            max_ack_pending: Some(-1),
+            ..SubscribeOptions::default()
+        };
+        let open = |after: &mut Aftermath| {
+            Consumer::new(Arc::clone(store), Some("c"), filter, &options, after)
+        };
+        let consumer = Aftermath::after(open).unwrap();
+        let mut places = Places::default();
+        let event = Event::new("events.a.x", "a", "", "", Value::Null);
+        for sequence in 1..=100_000 {
+            store.publish(&event).unwrap();
+            let taken = consumer.take(&mut places, Waker::noop()).unwrap();
+            assert_eq!(taken.fetched.sequence, sequence);
+            if sequence > 1 {
+                consumer.lock().window.remove(taken.position);
+            }
+        }
+        let segments = consumer.lock().window.segments();
+        assert!(segments <= 2, "{segments}");
     }
 }

@@ -70,7 +70,7 @@ impl MemoryProvider {
     }
 
     #[cfg(test)]
-    pub(crate) fn store(&self) -> &Store {
+    pub(crate) const fn store(&self) -> &Arc<Store> {
         &self.store
     }
 

@@ -427,12 +427,18 @@ impl Store {
     }
 
     /// Locks the store with everything evicted that is too old.
+    #[inline]
     fn lock_expired(&self, after: &mut Aftermath) -> MutexGuard<'_, Inner> {
+        if self.limits.max_age_millis == 0 {
+            return self.lock();
+        }
+        self.lock_and_expire(after)
+    }
+
+    #[inline(never)]
+    fn lock_and_expire(&self, after: &mut Aftermath) -> MutexGuard<'_, Inner> {
         loop {
             let mut inner = self.lock();
-            if self.limits.max_age_millis == 0 {
-                return inner;
-            }
             let now = self.clock.unix_millis(self.clock.now());
             if self.retain(&mut inner, now, after) {
                 return inner;

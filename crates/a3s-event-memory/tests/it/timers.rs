@@ -11,7 +11,10 @@ use std::{
 };
 
 use a3s_event_core::provider::{EventProvider, Subscription};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::Instant,
+};
 
 use crate::{provider, publish};
 
@@ -73,14 +76,15 @@ async fn no_timer_is_left_by_a_wait_that_found_an_event() {
 }
 
 fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_time().build().unwrap()
+    let mut builder = Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().unwrap()
 }
 
 #[test]
 fn a_wait_that_moves_to_another_runtime_survives_the_first() {
     let (first, second) = (runtime(), runtime());
     let provider = provider(0, 10);
-    let mut handle = first.block_on(owing(&provider, Duration::from_millis(50)));
+    let mut handle = first.block_on(owing(&provider, Duration::from_secs(10)));
     let mut next = handle.next_manual_ack();
     first.block_on(poll_fn(|cx| {
         assert!(next.as_mut().poll(cx).is_pending());
@@ -98,17 +102,20 @@ fn a_wait_that_moves_to_another_runtime_survives_the_first() {
 fn a_stream_that_moves_to_another_runtime_goes_by_its_clock() {
     let (first, second) = (runtime(), runtime());
     let provider = provider(0, 10);
-    let mut handle = first.block_on(owing(&provider, Duration::from_millis(50)));
+    let mut handle = first.block_on(owing(&provider, Duration::from_secs(10)));
     first.block_on(poll_fn(|cx| {
         assert!(handle.poll_next(cx).unwrap().is_pending());
         Poll::Ready(())
     }));
 
     // The first runtime is there, but nobody drives it.
-    let again = second.block_on(async {
+    let (again, waited) = second.block_on(async {
+        let started = Instant::now();
         let next = poll_fn(|cx| handle.poll_next(cx).unwrap());
-        tokio::time::timeout(Duration::from_secs(60), next).await
+        let again = tokio::time::timeout(Duration::from_secs(60), next).await;
+        (again, started.elapsed())
     });
     let again = again.expect("it comes again").unwrap().unwrap();
     assert_eq!(again.num_delivered, 2);
+    assert!(waited < Duration::from_secs(11), "{waited:?}");
 }

@@ -55,8 +55,8 @@ impl MemoryProviderBuilder {
     }
 
     /// How long events are retained, in milliseconds, rounded up. Zero, the
-    /// default, is for ever. What is too old goes when the provider is used next, and is
-    /// not delivered; a handle that waits for it to make room is woken.
+    /// default, is for ever. What is too old goes when the provider is used next
+    /// and is not delivered; a handle that waits for it to make room is woken.
     pub fn max_age(mut self, age: Duration) -> Self {
         let millis = age.as_nanos().div_ceil(1_000_000);
         self.limits.max_age_millis = u64::try_from(millis).unwrap_or(u64::MAX);

@@ -229,7 +229,7 @@ impl Consumer {
         {
             return Ok(taken);
         }
-        if state.window.is_full() {
+        if state.window.opens_segment() {
             // One that nobody answers must not keep the places of all that follow.
             self.forget_evicted(state);
         }

@@ -61,14 +61,14 @@ impl Window {
     }
 
     /// Whether the next delivery opens a segment.
-    pub(crate) const fn is_full(&self) -> bool {
+    pub(crate) const fn opens_segment(&self) -> bool {
         self.end.is_multiple_of(SEGMENT as u64)
     }
 
     pub(crate) fn push(&mut self, pending: Pending) -> u64 {
         let position = self.end;
         // A segment goes only once it is full, so the last one has room until then.
-        if self.is_full() {
+        if self.opens_segment() {
             let mut entries = std::mem::take(&mut self.spare);
             if position > 0 {
                 // The first one grows on demand: most consumers stay below it.

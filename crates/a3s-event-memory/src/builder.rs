@@ -54,10 +54,12 @@ impl MemoryProviderBuilder {
         self
     }
 
-    /// How long events are retained, in whole milliseconds. Zero, the default,
-    /// is for ever. What is too old goes when the provider is used next.
+    /// How long events are retained, in milliseconds, rounded up. Zero, the
+    /// default, is for ever. What is too old goes when the provider is used next
+    /// and is not delivered; a handle that waits for it to make room is woken.
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.limits.max_age_millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let millis = age.as_nanos().div_ceil(1_000_000);
+        self.limits.max_age_millis = u64::try_from(millis).unwrap_or(u64::MAX);
         self
     }
 

@@ -37,6 +37,13 @@ impl Clock {
         self.origin + Duration::from_nanos(at).min(FAR)
     }
 
+    /// When `unix_millis` will be reached, or was.
+    pub(crate) const fn at_unix_millis(&self, unix_millis: u64) -> Nanos {
+        unix_millis
+            .saturating_sub(self.origin_unix_millis)
+            .saturating_mul(1_000_000)
+    }
+
     pub(crate) const fn unix_millis(&self, at: Nanos) -> u64 {
         self.origin_unix_millis.saturating_add(at / 1_000_000)
     }

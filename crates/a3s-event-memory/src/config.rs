@@ -21,9 +21,10 @@ pub struct MemoryConfig {
     /// How many events are retained; the oldest goes first. 0 is unlimited.
     /// Default 100 000.
     pub max_events: usize,
-    /// How many sequences a filter's live path remembers. A reader that is
-    /// further behind goes through the log: that costs time, not events. 0
-    /// reads the log always. Nothing is allocated in advance. Default 10 000.
+    /// How many sequences a filter's live path remembers, 8 bytes each, and never
+    /// more than were retained at once. A reader that is further behind goes
+    /// through the log: that costs time, not events. 0 reads the log always.
+    /// Nothing is allocated in advance. Default 10 000.
     pub channel_capacity: usize,
 }
 

@@ -17,7 +17,7 @@ use crate::{
     cursor::{Cursor, Fetch, Fetched},
     schedule::Schedule,
     store::Store,
-    wakers::{Place, Wakers},
+    wakers::{Place, Prepared, Wakers},
     window::{Pending, Phase, Window},
 };
 
@@ -52,6 +52,8 @@ struct State {
     /// The latest of the deadlines at which they wake by themselves: an earlier
     /// one has to be told to them.
     watched: Nanos,
+    /// What the cursor had missed, once it is gone.
+    missed: u64,
     /// The gap at which the next warning is due.
     next_warning: u64,
 }
@@ -86,15 +88,33 @@ pub(crate) struct Places {
     consumer: Place,
 }
 
+/// [`Places`] with a waker to park at each.
+struct Parking<'a> {
+    route: Prepared<'a>,
+    full: Prepared<'a>,
+    consumer: Prepared<'a>,
+}
+
+impl Places {
+    fn prepare(&mut self, waker: &Waker) -> Parking<'_> {
+        Parking {
+            route: self.route.prepare(waker),
+            full: self.full.prepare(waker),
+            consumer: self.consumer.prepare(waker),
+        }
+    }
+}
+
 impl Consumer {
     pub(crate) fn new(
         store: Arc<Store>,
         name: Option<&str>,
         filter: SubjectPattern,
         options: &SubscribeOptions,
+        after: &mut Aftermath,
     ) -> Result<Self> {
         let settings = Settings::new(options);
-        let cursor = store.open_cursor(&filter, &options.deliver_policy)?;
+        let cursor = store.open_cursor(&filter, &options.deliver_policy, after)?;
         Ok(Self {
             name: name.map(Into::into),
             filter,
@@ -106,6 +126,7 @@ impl Consumer {
                 again: VecDeque::new(),
                 waiting: Wakers::default(),
                 watched: 0,
+                missed: 0,
                 next_warning: 1,
             }),
             settings,
@@ -132,9 +153,11 @@ impl Consumer {
 
     /// Takes the next delivery, or parks `waker` at `places`.
     pub(crate) fn take(&self, places: &mut Places, waker: &Waker) -> Result<Taken, Without> {
+        self.store.expire_due();
+        let parking = places.prepare(waker);
         Aftermath::after(|after| {
             let state = &mut *self.lock();
-            self.take_from(state, places, waker, after)
+            self.take_from(state, parking, after)
         })
     }
 
@@ -147,6 +170,7 @@ impl Consumer {
         places: &mut Places,
         waker: &Waker,
     ) -> Result<(), Without> {
+        let place = places.route.prepare(waker);
         Aftermath::after(|after| {
             let state = &mut *self.lock();
             debug_assert!(!self.is_durable() && state.window.is_empty() && batch.is_empty());
@@ -157,11 +181,8 @@ impl Consumer {
                 let Some(cursor) = &mut state.cursor else {
                     return Err(Without::Removed);
                 };
-                let place = &mut places.route;
-                let (outcome, sealed) =
-                    self.store
-                        .fetch(cursor, &mut state.ready, place, waker, after);
-                self.warn_of_gap(state);
+                let (outcome, sealed) = self.store.fetch(cursor, &mut state.ready, place, after);
+                self.warn_of_gap(state, after);
                 if outcome == Fetch::CaughtUp {
                     return Err(if sealed {
                         Without::Ended
@@ -193,8 +214,7 @@ impl Consumer {
     fn take_from(
         &self,
         state: &mut State,
-        places: &mut Places,
-        waker: &Waker,
+        parking: Parking<'_>,
         after: &mut Aftermath,
     ) -> Result<Taken, Without> {
         if self.store.is_closed() {
@@ -209,16 +229,17 @@ impl Consumer {
         {
             return Ok(taken);
         }
+        if state.window.opens_segment() {
+            // One that nobody answers must not keep the places of all that follow.
+            self.forget_evicted(state);
+        }
         if !self.has_room(state) {
-            if let Some((_, oldest)) = state.window.next_from(0)
-                && !self
-                    .store
-                    .park_full(&mut places.full, waker, oldest.sequence)
-            {
+            let oldest = state.window.oldest();
+            let Some(expiry) = self.store.park_full(parking.full, oldest, after) else {
                 // Room was made, or all is over, since it was looked for.
                 return Err(Without::Unfinished);
-            }
-            return Err(Without::Until(state.wait(&mut places.consumer, waker)));
+            };
+            return Err(Without::Until(state.wait(parking.consumer, expiry, after)));
         }
         if let Some(fetched) = self.next_ready(state) {
             return Ok(state.hand_over(fetched, now, after));
@@ -226,13 +247,18 @@ impl Consumer {
         let Some(cursor) = &mut state.cursor else {
             return Err(Without::Removed);
         };
-        let place = &mut places.route;
         let (outcome, sealed) = self
             .store
-            .fetch(cursor, &mut state.ready, place, waker, after);
-        self.warn_of_gap(state);
+            .fetch(cursor, &mut state.ready, parking.route, after);
+        self.warn_of_gap(state, after);
         if let Some(fetched) = self.next_ready(state) {
             return Ok(state.hand_over(fetched, now, after));
+        }
+        let mut expiry = Nanos::MAX;
+        if sealed && !state.window.is_empty() {
+            // What ends the wait now is the last answer, or retention.
+            self.forget_evicted(state);
+            expiry = self.store.expires_at(state.window.oldest());
         }
         Err(match outcome {
             Fetch::Found | Fetch::Unfinished => Without::Unfinished,
@@ -245,7 +271,7 @@ impl Consumer {
             Fetch::CaughtUp if !self.is_durable() && state.window.is_empty() => {
                 Without::Until(None)
             }
-            Fetch::CaughtUp => Without::Until(state.wait(&mut places.consumer, waker)),
+            Fetch::CaughtUp => Without::Until(state.wait(parking.consumer, expiry, after)),
         })
     }
 
@@ -264,7 +290,7 @@ impl Consumer {
 
     /// Takes what has to come again by `now`.
     fn take_again(&self, state: &mut State, now: Nanos, after: &mut Aftermath) -> Option<Taken> {
-        self.queue_due(state, now);
+        self.queue_due(state, now, after);
         while let Some(position) = state.again.pop_front() {
             let queued = |pending: &&mut Pending| pending.phase == Phase::Queued;
             let Some(pending) = state.window.get_mut(position).filter(queued) else {
@@ -296,16 +322,16 @@ impl Consumer {
     }
 
     /// Queues what is due by `now`.
-    fn queue_due(&self, state: &mut State, now: Nanos) {
+    fn queue_due(&self, state: &mut State, now: Nanos, after: &mut Aftermath) {
         let mut due = Vec::new();
         state.schedule.collect(&state.window, now, &mut due);
         for position in due {
-            self.queue(state, position);
+            self.queue(state, position, after);
         }
     }
 
     /// Queues a delivery to come again, unless it came as often as it may.
-    fn queue(&self, state: &mut State, position: u64) {
+    fn queue(&self, state: &mut State, position: u64, after: &mut Aftermath) {
         let Some(pending) = state.window.get_mut(position) else {
             return;
         };
@@ -313,12 +339,16 @@ impl Consumer {
             return;
         }
         if self.settings.is_exhausted(pending.deliveries) {
-            tracing::warn!(
-                consumer = self.label(),
-                sequence = pending.sequence,
-                deliveries = pending.deliveries,
-                "an event used up its deliveries and is not delivered again"
-            );
+            let (sequence, deliveries) = (pending.sequence, pending.deliveries);
+            let consumer = self.label().to_owned();
+            after.log(move || {
+                tracing::warn!(
+                    consumer,
+                    sequence,
+                    deliveries,
+                    "an event used up its deliveries and is not delivered again"
+                );
+            });
             state.window.remove(position);
             return;
         }
@@ -347,27 +377,33 @@ impl Consumer {
         }
     }
 
-    fn warn_of_gap(&self, state: &mut State) {
+    fn warn_of_gap(&self, state: &mut State, after: &mut Aftermath) {
         let missed = state.cursor.as_ref().map_or(0, Cursor::missed);
         if missed >= state.next_warning {
             // Doubled each time: a reader that never keeps up must not flood the log.
             state.next_warning = missed.saturating_mul(2);
-            tracing::warn!(
-                consumer = self.label(),
-                filter = self.filter.as_str(),
-                missed,
-                "retention removed events before the consumer got to them"
-            );
+            let consumer = self.label().to_owned();
+            let filter = self.filter.clone();
+            after.log(move || {
+                tracing::warn!(
+                    consumer,
+                    filter = filter.as_str(),
+                    missed,
+                    "retention removed events before the consumer got to them"
+                );
+            });
         }
     }
 
     /// How many events retention removed before the consumer got to them.
     pub(crate) fn missed(&self) -> u64 {
-        self.lock().cursor.as_ref().map_or(0, Cursor::missed)
+        let state = self.lock();
+        state.cursor.as_ref().map_or(state.missed, Cursor::missed)
     }
 
     /// How far the consumer is behind.
     pub(crate) fn info(&self) -> ConsumerInfo {
+        self.store.expire_due();
         Aftermath::after(|after| {
             let state = &mut *self.lock();
             self.forget_evicted(state);
@@ -382,10 +418,14 @@ impl Consumer {
 
     /// Gives up the places of a handle.
     pub(crate) fn leave(&self, places: &mut Places) {
-        let mut state = self.lock();
-        state.waiting.leave(&mut places.consumer);
-        let route = state.cursor.as_ref().map(Cursor::route);
-        self.store.leave(route, &mut places.route, &mut places.full);
+        Aftermath::after(|after| {
+            let mut state = self.lock();
+            state.waiting.leave(&mut places.consumer, after);
+            let route = state.cursor.as_ref().map(Cursor::route);
+            let (place, full) = (&mut places.route, &mut places.full);
+            self.store.leave(route, place, full, after);
+        });
+        *places = Places::default();
     }
 
     /// Removes the consumer: its position and all deliveries are forgotten.
@@ -396,12 +436,13 @@ impl Consumer {
             let Some(cursor) = state.cursor.take() else {
                 return false;
             };
+            state.missed = cursor.missed();
             state.ready.clear();
             state.window = Window::default();
             state.schedule = self.settings.schedule();
             state.again.clear();
             state.tell(after);
-            self.store.close_cursor(&cursor);
+            self.store.close_cursor(&cursor, after);
             true
         })
     }
@@ -429,12 +470,14 @@ impl State {
         }
     }
 
-    /// Parks a handle; returns the deadline at which it has to wake by itself.
-    fn wait(&mut self, place: &mut Place, waker: &Waker) -> Option<Nanos> {
-        let deadline = self.schedule.next_deadline(&self.window);
-        self.waiting.park(place, waker);
-        self.watched = self.watched.max(deadline.unwrap_or(Nanos::MAX));
-        deadline
+    /// Parks a handle; returns the deadline at which it has to wake by itself,
+    /// which is not after `expiry`.
+    fn wait(&mut self, place: Prepared<'_>, expiry: Nanos, after: &mut Aftermath) -> Option<Nanos> {
+        let due = self.schedule.next_deadline(&self.window);
+        let deadline = due.unwrap_or(Nanos::MAX).min(expiry);
+        self.waiting.park(place, after);
+        self.watched = self.watched.max(deadline);
+        (deadline < Nanos::MAX).then_some(deadline)
     }
 
     /// Tells the waiting handles of a deadline that some of them do not watch.
@@ -454,5 +497,43 @@ impl State {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, task::Waker};
+
+    use a3s_event_core::types::{Event, SubscribeOptions};
+    use serde_json::Value;
+
+    use super::{Consumer, Places};
+    use crate::{MemoryProvider, aftermath::Aftermath};
+
+    #[test]
+    fn an_event_that_nobody_answers_keeps_no_places_once_it_is_evicted() {
+        let provider = MemoryProvider::builder().max_events(100).build().unwrap();
+        let store = provider.store();
+        let filter = store.prefix().unwrap().everything().clone();
+        let options = SubscribeOptions {
+            max_ack_pending: Some(-1),
+            ..SubscribeOptions::default()
+        };
+        let open = |after: &mut Aftermath| {
+            Consumer::new(Arc::clone(store), Some("c"), filter, &options, after)
+        };
+        let consumer = Aftermath::after(open).unwrap();
+        let mut places = Places::default();
+        let event = Event::new("events.a.x", "a", "", "", Value::Null);
+        for sequence in 1..=100_000 {
+            store.publish(&event).unwrap();
+            let taken = consumer.take(&mut places, Waker::noop()).unwrap();
+            assert_eq!(taken.fetched.sequence, sequence);
+            if sequence > 1 {
+                consumer.lock().window.remove(taken.position);
+            }
+        }
+        let segments = consumer.lock().window.segments();
+        assert!(segments <= 2, "{segments}");
     }
 }

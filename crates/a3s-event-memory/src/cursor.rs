@@ -126,6 +126,15 @@ impl Cursor {
                 cursor.backlog = Some(matching);
             }
         }
+        if let RouteId::Narrow(id) = route {
+            let route = inner.routes.route(id);
+            // Known from the start, so that a gap is counted exactly whatever
+            // the route forgets. Not beyond the end: what comes before that
+            // position is not the reader's.
+            if (route.covered_from()..=last + 1).contains(&cursor.next) {
+                cursor.index = Some(route.index_of(route.base(), cursor.next));
+            }
+        }
         cursor
     }
 

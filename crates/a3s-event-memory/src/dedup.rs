@@ -8,6 +8,10 @@ use crate::{clock::Nanos, segmented::SegmentedDeque};
 /// than this fraction of the window.
 const SHARDS: usize = 64;
 
+/// How many expired ids one publish forgets at most: more than it adds, and
+/// none pays for a window that ended while nobody published.
+const EXPIRED: usize = 8;
+
 /// Which message ids were published lately, with their sequences.
 ///
 /// An id is kept as a 128-bit keyed fingerprint: two SipHashes with random
@@ -58,13 +62,14 @@ impl DedupWindow {
     pub(crate) fn find(&mut self, fingerprint: Fingerprint, now: Nanos) -> Option<u64> {
         self.expire(now);
         let base = self.base;
-        let entries = &self.entries;
+        let (entries, window) = (&self.entries, self.window);
         let position =
             self.shards
                 .get(shard_of(fingerprint))?
                 .find(fingerprint.0, |&position| {
-                    entry(entries, base, position)
-                        .is_some_and(|entry| entry.fingerprint == fingerprint)
+                    entry(entries, base, position).is_some_and(|entry| {
+                        entry.fingerprint == fingerprint && !entry.is_expired(window, now)
+                    })
                 })?;
         entry(entries, base, *position).map(|entry| entry.sequence)
     }
@@ -90,9 +95,13 @@ impl DedupWindow {
     }
 
     fn expire(&mut self, now: Nanos) {
-        while let Some(oldest) = self.entries.front()
-            && oldest.stored.saturating_add(self.window) <= now
-        {
+        for _ in 0..EXPIRED {
+            let Some(oldest) = self.entries.front() else {
+                return;
+            };
+            if !oldest.is_expired(self.window, now) {
+                return;
+            }
             let fingerprint = oldest.fingerprint;
             let position = truncated(self.base);
             if let Ok(found) = self.shards[shard_of(fingerprint)]
@@ -103,6 +112,12 @@ impl DedupWindow {
             self.entries.pop_front();
             self.base += 1;
         }
+    }
+}
+
+impl Entry {
+    const fn is_expired(&self, window: Nanos, now: Nanos) -> bool {
+        self.stored.saturating_add(window) <= now
     }
 }
 
@@ -122,7 +137,7 @@ fn entry(entries: &SegmentedDeque<Entry>, base: u64, position: u32) -> Option<&E
 
 #[cfg(test)]
 mod tests {
-    use super::{DedupWindow, Fingerprinter};
+    use super::{DedupWindow, EXPIRED, Fingerprinter};
 
     #[test]
     fn an_id_is_known_until_its_window_ends() {
@@ -138,8 +153,32 @@ mod tests {
             let found = window.find(fingerprinter.of(&id.to_string()), 1999);
             assert_eq!(found, expected, "{id}");
         }
-        assert_eq!(window.entries.len(), 100);
-        let indexed: usize = window.shards.iter().map(|shard| shard.len()).sum();
-        assert_eq!(indexed, 100);
+        assert_eq!(sizes(&window), (100, 100));
+    }
+
+    #[test]
+    fn a_window_that_ends_at_once_is_forgotten_bit_by_bit() {
+        let fingerprinter = Fingerprinter::default();
+        let mut window = DedupWindow::new(100);
+        let fingerprints: Vec<_> = (0..1000u64)
+            .map(|id| fingerprinter.of(&id.to_string()))
+            .collect();
+        for (sequence, &fingerprint) in (1..).zip(&fingerprints) {
+            window.insert(fingerprint, sequence, 0);
+        }
+        // The newest first, so that an expired one is met before it is forgotten.
+        for (sequence, &fingerprint) in (1001..).zip(fingerprints.iter().rev()) {
+            let before = sizes(&window).0;
+            assert_eq!(window.find(fingerprint, 100), None);
+            window.insert(fingerprint, sequence, 100);
+            assert_eq!(window.find(fingerprint, 100), Some(sequence));
+            assert!(before - sizes(&window).0.min(before) < 2 * EXPIRED);
+        }
+        assert_eq!(sizes(&window), (1000, 1000));
+    }
+
+    fn sizes(window: &DedupWindow) -> (usize, usize) {
+        let indexed = window.shards.iter().map(|shard| shard.len()).sum();
+        (window.entries.len(), indexed)
     }
 }

@@ -16,6 +16,8 @@
 //! - `consumer`: what JetStream keeps about a consumer: the unanswered
 //!   deliveries, their deadlines and what has to come again.
 //! - `subscription`: a handle on a consumer.
+//! - `wakers`, `aftermath`: waking, dropping a waker and logging run foreign
+//!   code, and so they are done once all locks are released.
 //!
 //! No task, thread or timer exists while nobody waits: whoever waits for an
 //! event also waits for the earliest deadline. All timing is on tokio's clock,
@@ -56,6 +58,7 @@ mod segmented;
 mod store;
 mod subjects;
 mod subscription;
+mod timer;
 mod tree;
 mod wakers;
 mod window;

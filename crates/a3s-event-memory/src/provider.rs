@@ -1,17 +1,18 @@
 use std::{
     collections::HashMap,
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use a3s_event_core::{
     EventError, Result, async_trait,
     provider::{Capabilities, ConsumerInfo, EventProvider, ProviderInfo, Subscription},
-    subject::validate_consumer_name,
+    subject::{SubjectPattern, validate_consumer_name},
     types::{Event, PublishOptions, SubscribeOptions},
 };
 
 use crate::{
+    aftermath::Aftermath,
     builder::MemoryProviderBuilder,
     config::MemoryConfig,
     consumer::{Consumer, Settings},
@@ -69,7 +70,7 @@ impl MemoryProvider {
     }
 
     #[cfg(test)]
-    pub(crate) fn store(&self) -> &Store {
+    pub(crate) const fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
@@ -81,7 +82,9 @@ impl MemoryProvider {
         let filter = self.store.prefix()?.parse_pattern(filter_subject)?;
         options.validate()?;
         warn_of_both_waits(options);
-        let consumer = Consumer::new(Arc::clone(&self.store), None, filter, options)?;
+        let store = Arc::clone(&self.store);
+        let consumer =
+            Aftermath::after(|after| Consumer::new(store, None, filter, options, after))?;
         Ok(self.handle(Arc::new(consumer)))
     }
 
@@ -95,22 +98,36 @@ impl MemoryProvider {
         let filter = self.store.prefix()?.parse_pattern(filter_subject)?;
         options.validate()?;
         warn_of_both_waits(options);
+        let consumer =
+            Aftermath::after(|after| self.durable(consumer_name, filter, options, after))?;
+        Ok(self.handle(consumer))
+    }
+
+    /// The durable of this name, which is created if there is none.
+    fn durable(
+        &self,
+        name: &str,
+        filter: SubjectPattern,
+        options: &SubscribeOptions,
+        after: &mut Aftermath,
+    ) -> Result<Arc<Consumer>> {
         let mut durables = self.durables()?;
-        if let Some(existing) = durables.get(consumer_name) {
+        if let Some(existing) = durables.get(name) {
             let mut differences = existing.settings().differences(&Settings::new(options));
             if *existing.filter() != filter {
                 let stored = existing.filter();
                 differences.insert(0, format!("filter is `{stored}`, asked for `{filter}`"));
             }
             if differences.is_empty() {
-                return Ok(self.handle(Arc::clone(existing)));
+                return Ok(Arc::clone(existing));
             }
-            return Err(EventError::consumer_mismatch(consumer_name, differences));
+            return Err(EventError::consumer_mismatch(name, differences));
         }
         let store = Arc::clone(&self.store);
-        let consumer = Arc::new(Consumer::new(store, Some(consumer_name), filter, options)?);
-        durables.insert(consumer_name.to_owned(), Arc::clone(&consumer));
-        Ok(self.handle(consumer))
+        let consumer = Consumer::new(store, Some(name), filter, options, after)?;
+        let consumer = Arc::new(consumer);
+        durables.insert(name.to_owned(), Arc::clone(&consumer));
+        Ok(consumer)
     }
 
     fn handle(&self, consumer: Arc<Consumer>) -> Box<dyn Subscription> {
@@ -251,7 +268,9 @@ impl EventProvider for MemoryProvider {
     async fn close(&self) -> Result<()> {
         self.store.close();
         let mut durables = self.durables.lock().unwrap_or_else(PoisonError::into_inner);
-        durables.clear();
+        let forgotten = mem::take(&mut *durables);
+        drop(durables);
+        drop(forgotten);
         Ok(())
     }
 }

@@ -1,5 +1,3 @@
-use std::task::Waker;
-
 use a3s_event_core::subject::SubjectPattern;
 use slab::Slab;
 
@@ -7,7 +5,7 @@ use crate::{
     aftermath::Aftermath,
     segmented::SegmentedDeque,
     tree::TokenTree,
-    wakers::{Place, Wakers},
+    wakers::{Place, Prepared, Wakers},
 };
 
 /// Where readers of one filter wait, and what was published for them.
@@ -87,14 +85,16 @@ impl Routes {
     }
 
     /// Leaves a route; the last reader of a narrow one takes it along.
-    pub(crate) fn leave(&mut self, id: RouteId) {
+    pub(crate) fn leave(&mut self, id: RouteId, after: &mut Aftermath) {
         let RouteId::Narrow(id) = id else {
             return;
         };
         let route = &mut self.narrow[id as usize];
         route.readers -= 1;
         if route.readers == 0 {
-            let route = self.narrow.remove(id as usize);
+            let mut route = self.narrow.remove(id as usize);
+            // Handles of the consumer that was the last reader.
+            route.wakers.wake(after);
             self.by_pattern.remove(route.pattern.as_str());
             self.generation += 1;
         }
@@ -110,18 +110,13 @@ impl Routes {
             .patterns_matching(subject, &mut |id| found.push(id));
     }
 
-    /// Tells the routes in `fed` and the readers of everything about `sequence`.
-    pub(crate) fn feed(&mut self, fed: &[u32], sequence: u64, after: &mut Aftermath) {
+    /// Tells the routes in `fed` and the readers of everything about `sequence`,
+    /// when `first` is the first one retained.
+    pub(crate) fn feed(&mut self, fed: &[u32], sequence: u64, first: u64, after: &mut Aftermath) {
         self.everything.wake(after);
         for &id in fed {
             let route = &mut self.narrow[id as usize];
-            route.live.push_back(sequence);
-            if route.live.len() > self.capacity
-                && let Some(forgotten) = route.live.pop_front()
-            {
-                route.base += 1;
-                route.covered_from = forgotten + 1;
-            }
+            route.remember(sequence, first, self.capacity);
             route.wakers.wake(after);
         }
     }
@@ -134,13 +129,13 @@ impl Routes {
     }
 
     /// Parks a reader until retention has taken sequence `oldest`.
-    pub(crate) fn park_full(&mut self, place: &mut Place, waker: &Waker, oldest: u64) {
-        self.full.park(place, waker);
+    pub(crate) fn park_full(&mut self, place: Prepared<'_>, oldest: u64, after: &mut Aftermath) {
+        self.full.park(place, after);
         self.full_until = self.full_until.min(oldest);
     }
 
-    pub(crate) fn leave_full(&mut self, place: &mut Place) {
-        self.full.leave(place);
+    pub(crate) fn leave_full(&mut self, place: &mut Place, after: &mut Aftermath) {
+        self.full.leave(place, after);
     }
 
     /// Retention has taken everything before `first`.
@@ -161,6 +156,29 @@ impl Routes {
 }
 
 impl Route {
+    /// Remembers a match, and forgets what is too much or no longer retained.
+    fn remember(&mut self, sequence: u64, first: u64, capacity: usize) {
+        self.live.push_back(sequence);
+        // At most two go for one that comes: enough to never remember more than
+        // was retained at once, and no publish pays for many.
+        for _ in 0..2 {
+            let oldest = self.live.front();
+            let is_evicted = oldest.is_some_and(|&oldest| oldest < first);
+            if !is_evicted && self.live.len() <= capacity {
+                break;
+            }
+            if let Some(forgotten) = self.live.pop_front() {
+                self.base += 1;
+                self.covered_from = forgotten + 1;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn remembered(&self) -> usize {
+        self.live.len()
+    }
+
     pub(crate) const fn pattern(&self) -> &SubjectPattern {
         &self.pattern
     }

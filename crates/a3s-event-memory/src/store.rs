@@ -5,7 +5,6 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::Waker,
 };
 
 use a3s_event_core::{
@@ -17,17 +16,20 @@ use hashbrown::DefaultHashBuilder;
 
 use crate::{
     aftermath::Aftermath,
-    clock::Clock,
+    clock::{Clock, Nanos},
     cursor::{Cursor, Fetch, Fetched},
     dedup::{DedupWindow, Fingerprint, Fingerprinter},
     log::{Log, Slot},
     routes::{RouteId, Routes},
     subjects::Subjects,
-    wakers::Place,
+    wakers::{Place, Prepared},
 };
 
 /// How many events a history call copies before it lets others at the store.
 const HISTORY_CHUNK: usize = 1024;
+
+/// How many events one section under the lock evicts for their age at most.
+const AGED_CHUNK: usize = 128;
 
 /// The stream with its indexes, shared by the provider and its consumers.
 #[derive(Debug)]
@@ -43,6 +45,9 @@ pub(crate) struct Store {
     inner: Mutex<Inner>,
     /// The log's first sequence, to be read without the lock.
     first: AtomicU64,
+    /// When the oldest retained event becomes too old, to be read without the
+    /// lock; the largest number for never.
+    expires: AtomicU64,
     closed: AtomicBool,
     /// `Inner::sealed`, to be read without the lock; set before it.
     sealed: AtomicBool,
@@ -98,6 +103,7 @@ impl Store {
             subject_hasher,
             fingerprinter: Fingerprinter::default(),
             first: AtomicU64::new(1),
+            expires: AtomicU64::new(Nanos::MAX),
             closed: AtomicBool::new(false),
             sealed: AtomicBool::new(false),
             prefix: SubjectPrefix::parse(&limits.prefix).ok(),
@@ -223,7 +229,8 @@ impl Store {
             inner.dedup.insert(fingerprint, sequence, now);
         }
         let fed = inner.subjects.routes(subject, &inner.routes);
-        inner.routes.feed(fed, sequence, after);
+        let first = inner.log.first();
+        inner.routes.feed(fed, sequence, first, after);
         self.retain(inner, stored, after);
         Ok(sequence)
     }
@@ -266,29 +273,30 @@ impl Store {
         &self,
         pattern: &SubjectPattern,
         policy: &DeliverPolicy,
+        after: &mut Aftermath,
     ) -> Result<Cursor> {
         let everything = pattern.covers(self.prefix()?.everything());
-        self.with_current(|inner| Cursor::open(inner, pattern, everything, policy))
+        let mut inner = self.open_expired(after)?;
+        Ok(Cursor::open(&mut inner, pattern, everything, policy))
     }
 
-    pub(crate) fn close_cursor(&self, cursor: &Cursor) {
-        self.lock().routes.leave(cursor.route());
+    pub(crate) fn close_cursor(&self, cursor: &Cursor, after: &mut Aftermath) {
+        self.lock().routes.leave(cursor.route(), after);
     }
 
-    /// Fetches what comes next, or parks `waker` until something does.
+    /// Fetches what comes next, or parks at `place` until something does.
     /// The second value says that nothing will ever come.
     pub(crate) fn fetch(
         &self,
         cursor: &mut Cursor,
         fetched: &mut VecDeque<Fetched>,
-        place: &mut Place,
-        waker: &Waker,
+        place: Prepared<'_>,
         after: &mut Aftermath,
     ) -> (Fetch, bool) {
         let mut inner = self.lock_expired(after);
         let outcome = cursor.fetch(&mut inner, fetched);
         if outcome == Fetch::CaughtUp {
-            inner.routes.wakers(cursor.route()).park(place, waker);
+            inner.routes.wakers(cursor.route()).park(place, after);
         }
         (outcome, inner.sealed)
     }
@@ -312,24 +320,69 @@ impl Store {
         cursor.retained_pending(&inner)
     }
 
-    /// Parks `waker` until retention has taken sequence `oldest`. Returns false
-    /// if it has already, or if the store was closed: nobody would wake it.
-    pub(crate) fn park_full(&self, place: &mut Place, waker: &Waker, oldest: u64) -> bool {
+    /// Parks at `place` until retention has taken sequence `oldest`. Returns when
+    /// that will be by its age, or `None` if it has already, or if the store was
+    /// closed: nobody would wake it.
+    pub(crate) fn park_full(
+        &self,
+        place: Prepared<'_>,
+        oldest: u64,
+        after: &mut Aftermath,
+    ) -> Option<Nanos> {
         let mut inner = self.lock();
-        let waits = oldest >= inner.log.first() && !self.is_closed();
-        if waits {
-            inner.routes.park_full(place, waker, oldest);
+        if oldest < inner.log.first() || self.is_closed() {
+            return None;
         }
-        waits
+        inner.routes.park_full(place, oldest, after);
+        Some(self.expiry(inner.log.get(oldest)))
+    }
+
+    /// When age will take the event with this sequence.
+    pub(crate) fn expires_at(&self, sequence: u64) -> Nanos {
+        self.expiry(self.lock().log.get(sequence))
+    }
+
+    /// When age will take what is in `slot`; the largest number for never.
+    fn expiry(&self, slot: Option<&Slot>) -> Nanos {
+        match slot {
+            Some(slot) if self.limits.max_age_millis > 0 => {
+                let end = slot.stored.saturating_add(self.limits.max_age_millis);
+                self.clock.at_unix_millis(end)
+            }
+            _ => Nanos::MAX,
+        }
+    }
+
+    /// Evicts what is too old by now, so that [`is_evicted`](Self::is_evicted)
+    /// knows of it. Takes the lock only if there is something.
+    #[inline]
+    pub(crate) fn expire_due(&self) {
+        let due = self.expires.load(Ordering::Relaxed);
+        if due < Nanos::MAX {
+            self.expire_at(due);
+        }
+    }
+
+    #[cold]
+    fn expire_at(&self, due: Nanos) {
+        if due <= self.clock.now() {
+            Aftermath::after(|after| drop(self.lock_expired(after)));
+        }
     }
 
     /// Gives up the places of a handle on `route`.
-    pub(crate) fn leave(&self, route: Option<RouteId>, place: &mut Place, full: &mut Place) {
+    pub(crate) fn leave(
+        &self,
+        route: Option<RouteId>,
+        place: &mut Place,
+        full: &mut Place,
+        after: &mut Aftermath,
+    ) {
         let mut inner = self.lock();
         if let Some(route) = route {
-            inner.routes.wakers(route).leave(place);
+            inner.routes.wakers(route).leave(place, after);
         }
-        inner.routes.leave_full(full);
+        inner.routes.leave_full(full, after);
     }
 
     /// Whether retention took this sequence, as of some moment ago.
@@ -364,33 +417,48 @@ impl Store {
 
     /// Works on the open store once everything has expired that has to.
     fn with_current<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> Result<R> {
-        Aftermath::after(|after| {
-            let mut inner = self.open_inner()?;
-            self.expire(&mut inner, after);
-            Ok(work(&mut inner))
-        })
+        Aftermath::after(|after| Ok(work(&mut *self.open_expired(after)?)))
     }
 
+    fn open_expired(&self, after: &mut Aftermath) -> Result<MutexGuard<'_, Inner>> {
+        let inner = self.lock_expired(after);
+        self.check_open()?;
+        Ok(inner)
+    }
+
+    /// Locks the store with everything evicted that is too old.
+    #[inline]
     fn lock_expired(&self, after: &mut Aftermath) -> MutexGuard<'_, Inner> {
-        let mut inner = self.lock();
-        self.expire(&mut inner, after);
-        inner
+        if self.limits.max_age_millis == 0 {
+            return self.lock();
+        }
+        self.lock_and_expire(after)
     }
 
-    fn expire(&self, inner: &mut Inner, after: &mut Aftermath) {
-        if self.limits.max_age_millis > 0 {
+    #[inline(never)]
+    fn lock_and_expire(&self, after: &mut Aftermath) -> MutexGuard<'_, Inner> {
+        loop {
+            let mut inner = self.lock();
             let now = self.clock.unix_millis(self.clock.now());
-            self.retain(inner, now, after);
+            if self.retain(&mut inner, now, after) {
+                return inner;
+            }
+            // Others may have the lock in between.
         }
     }
 
     fn open_inner(&self) -> Result<MutexGuard<'_, Inner>> {
         let inner = self.lock();
-        // Checked under the lock: what `close` overtook is refused.
+        self.check_open()?;
+        Ok(inner)
+    }
+
+    /// Checked under the lock: what `close` overtook is refused.
+    fn check_open(&self) -> Result<()> {
         if self.is_closed() {
             return Err(EventError::closed("the memory provider"));
         }
-        Ok(inner)
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -398,18 +466,26 @@ impl Store {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Evicts what exceeds the limits.
-    fn retain(&self, inner: &mut Inner, unix_millis: u64, after: &mut Aftermath) {
+    /// Evicts what exceeds the limits; returns whether that was all. Where many
+    /// are too old at once, some of them stay until the next time.
+    fn retain(&self, inner: &mut Inner, unix_millis: u64, after: &mut Aftermath) -> bool {
         let limits = &self.limits;
-        let mut changed = false;
+        let (mut changed, mut aged, mut is_done) = (false, 0, true);
         loop {
             let too_many = limits.max_events > 0 && inner.log.len() > limits.max_events;
             let too_large = limits.max_bytes > 0 && inner.log.bytes() > limits.max_bytes;
             let is_too_old =
                 |oldest: &Slot| oldest.stored.saturating_add(limits.max_age_millis) <= unix_millis;
             let too_old = limits.max_age_millis > 0 && inner.log.front().is_some_and(is_too_old);
-            if !(too_many || too_large || too_old) {
-                break;
+            if !(too_many || too_large) {
+                if !too_old {
+                    break;
+                }
+                if aged == AGED_CHUNK {
+                    is_done = false;
+                    break;
+                }
+                aged += 1;
             }
             let Some(slot) = inner.log.evict() else {
                 break;
@@ -423,6 +499,11 @@ impl Store {
             self.first.store(first, Ordering::Relaxed);
             inner.routes.evicted_before(first, after);
         }
+        if limits.max_age_millis > 0 {
+            let expires = self.expiry(inner.log.front());
+            self.expires.store(expires, Ordering::Relaxed);
+        }
+        is_done
     }
 }
 
@@ -481,13 +562,13 @@ fn take_newest(
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::{collections::VecDeque, task::Waker, time::Duration};
 
-    use a3s_event_core::types::Event;
+    use a3s_event_core::types::{DeliverPolicy, Event};
     use serde_json::Value;
 
-    use super::Store;
-    use crate::{MemoryProvider, wakers::Place};
+    use super::{AGED_CHUNK, Store};
+    use crate::{MemoryProvider, aftermath::Aftermath, wakers::Place};
 
     fn publish(store: &Store) {
         let event = Event::new("events.a.x", "a", "", "", Value::Null);
@@ -495,16 +576,61 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_remembered_than_was_retained_at_once() {
+        let built = MemoryProvider::builder()
+            .max_events(100)
+            .channel_capacity(usize::MAX)
+            .build();
+        let provider = built.unwrap();
+        let store = provider.store();
+        let pattern = store.prefix().unwrap().parse_pattern("events.a.*").unwrap();
+        let open = |after: &mut Aftermath| store.open_cursor(&pattern, &DeliverPolicy::All, after);
+        let mut cursor = Aftermath::after(open).unwrap();
+        for sequence in 1..=10_000 {
+            publish(store);
+            let remembered = store.lock().routes.route(0).remembered();
+            assert!(remembered <= 101, "{remembered} after {sequence}");
+        }
+        let (mut fetched, mut place) = (VecDeque::new(), Place::default());
+        Aftermath::after(|after| {
+            let place = place.prepare(Waker::noop());
+            store.fetch(&mut cursor, &mut fetched, place, after);
+        });
+        assert_eq!(fetched[0].sequence, 9_901);
+        assert_eq!(fetched[0].pending, Some(99));
+        assert_eq!(cursor.missed(), 9_900);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_publish_pays_for_all_that_became_too_old() {
+        let age = Duration::from_secs(1);
+        let built = MemoryProvider::builder().max_age(age).build();
+        let provider = built.unwrap();
+        let store = provider.store();
+        (0..1000).for_each(|_| publish(store));
+        tokio::time::advance(age).await;
+        publish(store);
+        assert_eq!(store.lock().log.len(), 1001 - AGED_CHUNK);
+        // Whoever reads sees none of it.
+        assert_eq!(store.size().unwrap().0, 1);
+        assert!(store.is_evicted(1000));
+    }
+
+    #[test]
     fn nobody_parks_for_room_that_was_made_meanwhile() {
         let provider = MemoryProvider::builder().max_events(1).build().unwrap();
         let store = provider.store();
         publish(store);
-        let park = |oldest| store.park_full(&mut Place::default(), Waker::noop(), oldest);
-        assert!(park(1));
+        let park = |oldest| {
+            let mut place = Place::default();
+            let place = place.prepare(Waker::noop());
+            Aftermath::after(|after| store.park_full(place, oldest, after))
+        };
+        assert!(park(1).is_some());
         publish(store);
-        assert!(!park(1), "its eviction is over and wakes nobody");
-        assert!(park(2));
+        assert!(park(1).is_none(), "its eviction is over and wakes nobody");
+        assert!(park(2).is_some());
         store.close();
-        assert!(!park(2), "closing is over and wakes nobody");
+        assert!(park(2).is_none(), "closing is over and wakes nobody");
     }
 }

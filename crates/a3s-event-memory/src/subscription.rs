@@ -1,27 +1,23 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
 };
 
 use a3s_event_core::{
-    EventError, Result, async_trait,
+    BoxFuture, EventError, Result, async_trait,
     provider::{Answer, DeliveryHandle, PendingEvent, Settle, Settled, Subscription},
     types::ReceivedEvent,
 };
-use tokio::{
-    task::coop,
-    time::{Sleep, sleep_until},
-};
+use tokio::task::coop;
 
 use crate::{
-    clock::Nanos,
     consumer::{Consumer, Places, Taken, Without},
     cursor::Fetched,
     store::Store,
+    timer::Timer,
 };
 
 /// How many unfinished steps one poll takes before it lets other tasks run.
@@ -44,7 +40,7 @@ pub(crate) struct MemorySubscription {
     owes_nothing: bool,
     /// The delivery that `next` handed over and the caller has not come back from.
     current: Option<u64>,
-    timer: Option<(Nanos, Pin<Box<Sleep>>)>,
+    timer: Option<Timer>,
     ended: bool,
 }
 
@@ -105,6 +101,7 @@ impl MemorySubscription {
             if self.ended || self.store.is_closed() {
                 return Poll::Ready(Ok(None));
             }
+            self.store.expire_due();
             while let Some(fetched) = self.batch.pop_front() {
                 if self.store.is_evicted(fetched.sequence) {
                     self.consumer.lost_fetched();
@@ -131,6 +128,7 @@ impl MemorySubscription {
             }
             match self.consumer.take(&mut self.places, cx.waker()) {
                 Ok(taken) => {
+                    self.stop_waiting();
                     budget.made_progress();
                     return Poll::Ready(Ok(Some(taken)));
                 }
@@ -150,7 +148,10 @@ impl MemorySubscription {
         match without {
             Without::Unfinished => Ok(Poll::Ready(())),
             Without::Until(None) => Ok(Poll::Pending),
-            Without::Until(Some(deadline)) => Ok(self.poll_timer(deadline, cx)),
+            Without::Until(Some(deadline)) => {
+                let clock = &self.store.clock;
+                Ok(Timer::poll(&mut self.timer, deadline, clock, cx))
+            }
             Without::Ended => {
                 self.ended = true;
                 Ok(Poll::Ready(()))
@@ -166,16 +167,12 @@ impl MemorySubscription {
         EventError::not_found("consumer", self.consumer.label())
     }
 
-    fn poll_timer(&mut self, deadline: Nanos, cx: &mut Context<'_>) -> Poll<()> {
-        let instant = self.store.clock.instant(deadline);
-        let (armed, timer) = self
-            .timer
-            .get_or_insert_with(|| (deadline, Box::pin(sleep_until(instant))));
-        if *armed != deadline || timer.is_elapsed() {
-            *armed = deadline;
-            timer.as_mut().reset(instant);
+    /// No timer runs while nobody waits.
+    #[inline]
+    fn stop_waiting(&mut self) {
+        if let Some(timer) = &mut self.timer {
+            timer.disarm();
         }
-        timer.as_mut().poll(cx)
     }
 
     /// Answers the event that `next` handed over, if it is not answered yet.
@@ -220,14 +217,49 @@ fn received(fetched: Fetched, deliveries: u64) -> ReceivedEvent {
     }
 }
 
+/// A wait, which may be given up at any time.
+struct Waiting<'a, P>(&'a mut MemorySubscription, P);
+
+impl<T, P> Future for Waiting<'_, P>
+where
+    P: FnMut(&mut MemorySubscription, &mut Context<'_>) -> Poll<T> + Unpin,
+{
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Self(handle, poll) = self.get_mut();
+        poll(handle, cx)
+    }
+}
+
+impl<P> Drop for Waiting<'_, P> {
+    fn drop(&mut self) {
+        self.0.stop_waiting();
+    }
+}
+
 #[async_trait]
 impl Subscription for MemorySubscription {
-    async fn next(&mut self) -> Result<Option<ReceivedEvent>> {
-        poll_fn(|cx| self.poll_next_event(cx)).await
+    // Without `async`, whose state machine copies every event once more.
+
+    fn next<'life0, 'async_trait>(
+        &'life0 mut self,
+    ) -> BoxFuture<'async_trait, Result<Option<ReceivedEvent>>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(Waiting(self, Self::poll_next_event))
     }
 
-    async fn next_manual_ack(&mut self) -> Result<Option<PendingEvent>> {
-        poll_fn(|cx| self.poll_next_pending(cx)).await
+    fn next_manual_ack<'life0, 'async_trait>(
+        &'life0 mut self,
+    ) -> BoxFuture<'async_trait, Result<Option<PendingEvent>>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(Waiting(self, Self::poll_next_pending))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Poll<Result<Option<ReceivedEvent>>>> {

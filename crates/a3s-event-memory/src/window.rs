@@ -60,10 +60,15 @@ impl Window {
         self.len == 0
     }
 
+    /// Whether the next delivery opens a segment.
+    pub(crate) const fn opens_segment(&self) -> bool {
+        self.end.is_multiple_of(SEGMENT as u64)
+    }
+
     pub(crate) fn push(&mut self, pending: Pending) -> u64 {
         let position = self.end;
         // A segment goes only once it is full, so the last one has room until then.
-        if position.is_multiple_of(SEGMENT as u64) {
+        if self.opens_segment() {
             let mut entries = std::mem::take(&mut self.spare);
             if position > 0 {
                 // The first one grows on demand: most consumers stay below it.
@@ -122,6 +127,17 @@ impl Window {
             }
         }
         Some(pending)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The sequence of the oldest unanswered delivery; beyond all if there is none.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.next_from(0)
+            .map_or(u64::MAX, |(_, oldest)| oldest.sequence)
     }
 
     /// The first unanswered delivery at `position` or later.

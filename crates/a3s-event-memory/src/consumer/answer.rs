@@ -51,7 +51,7 @@ impl Consumer {
             let state = &mut *self.lock();
             let now = self.store.clock.now();
             // What became due before the refusal comes before it.
-            self.queue_due(state, now);
+            self.queue_due(state, now, after);
             let Some(pending) = state.window.get(position) else {
                 return;
             };
@@ -65,7 +65,7 @@ impl Consumer {
                     let at = now.saturating_add(nanos(delay));
                     state.schedule.delay(&mut state.window, position, at);
                 }
-                _ => self.queue(state, position),
+                _ => self.queue(state, position, after),
             }
             state.tell(after);
         });

@@ -85,6 +85,8 @@ async fn a_gap_is_counted_exactly_for_a_reader_of_one_subject() {
 
         assert_eq!(next(&mut *everything).await.sequence, 152);
         assert_eq!(everything.missed(), 150);
+        everything.close().await.unwrap();
+        assert_eq!(everything.missed(), 150, "also afterwards");
     }
 }
 
@@ -146,5 +148,25 @@ async fn what_comes_before_a_start_beyond_the_end_is_not_missed() {
             assert_eq!(next(&mut *reader).await.sequence, 101);
             assert_eq!(reader.missed(), 0, "{max_events} {capacity} {filter}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_is_counted_exactly_before_the_first_read() {
+    for capacity in [0, 3, 10_000] {
+        let provider = provider(50, capacity);
+        let options = SubscribeOptions {
+            deliver_policy: DeliverPolicy::New,
+            ..SubscribeOptions::default()
+        };
+        publish(&provider, "events.a.x", 0..2).await;
+        let opening = provider.subscribe_with_options("events.a.*", &options);
+        let mut reader = opening.await.unwrap();
+        for number in 0..100 {
+            publish(&provider, "events.a.x", number..number + 1).await;
+            publish(&provider, "events.b.y", number..number + 1).await;
+        }
+        assert_eq!(next(&mut *reader).await.event.payload["number"], 75);
+        assert_eq!(reader.missed(), 75, "capacity {capacity}");
     }
 }

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod conformance;
+mod foreign;
 mod lag;
 mod model;
 mod redelivery;
 mod retention;
 mod stress;
+mod timers;
 
 use std::time::Duration;
 

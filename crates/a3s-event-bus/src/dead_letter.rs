@@ -3,6 +3,7 @@
 
 mod failures;
 mod memory;
+mod replay;
 
 use std::{future::Future, sync::Arc};
 

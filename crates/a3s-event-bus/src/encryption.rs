@@ -90,6 +90,16 @@ impl Encryption {
         }
     }
 
+    /// Checks an event that is to be published as it was stored.
+    pub(crate) fn check_stored(&self, event: &Event) -> Result<()> {
+        match self.policy {
+            EncryptionPolicy::Required => {
+                ensure_bound(&event.payload).map_err(|error| error.for_event(&event.id))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Decrypts a copy of `event` as the policy says; `None` is the event itself.
     pub(crate) fn open(&self, event: &Event, metrics: &EventMetrics) -> Result<Option<Event>> {
         let opened = match (self.policy, &self.encryptor) {

@@ -206,12 +206,30 @@ impl EventBus {
     // The pipeline.
 
     async fn send(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
+        let prepare = || Ok((self.prepare(event)?, self.options_for(event, options)?));
+        self.send_prepared(event, prepare).await
+    }
+
+    /// Publishes an event as it was stored.
+    pub(crate) async fn send_again(&self, event: &Event, options: &PublishOptions) -> Result<u64> {
+        let prepare = || {
+            self.backend.ensure_open()?;
+            self.backend.check_subject(&event.subject)?;
+            self.encryption.check_stored(event)?;
+            let options = self.backend.honored_publish(Cow::Borrowed(options))?;
+            Ok((None, options))
+        };
+        self.send_prepared(event, prepare).await
+    }
+
+    async fn send_prepared<'a>(
+        &self,
+        event: &Event,
+        prepare: impl FnOnce() -> Result<(Option<Event>, Cow<'a, PublishOptions>)>,
+    ) -> Result<u64> {
         let provider = self.backend.provider();
         let span = trace::publish(provider, event);
-        let prepared = span.in_scope(|| {
-            let sealed = self.prepare(event)?;
-            Ok((sealed, self.options_for(event, options)?))
-        });
+        let prepared = span.in_scope(prepare);
         let outcome = match prepared {
             Ok((sealed, options)) => {
                 let copy = trace::inject(&span, event, sealed);

@@ -4,6 +4,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -18,9 +19,30 @@ const MAX_REASON_BYTES: usize = 8 * 1024;
 
 /// An event that left the normal path, unchanged: a ciphertext stays one.
 ///
-/// Stream and sequence, in [`event`](Self::event), are its key: a crash between
-/// storing a dead letter and settling the event stores it again.
-#[derive(Clone, PartialEq)]
+/// Stream and sequence, in [`event`](Self::event), are the key of the event, and
+/// [`consumer`](Self::consumer) tells letters of one event apart that several
+/// consumers gave up. A crash between storing a letter and settling the event
+/// stores the letter again. The streams of memory providers all have one name,
+/// and their sequences start anew with each.
+///
+/// JSON names are camelCase. The JSON holds what `Debug` hides: the payload, and
+/// the [`raw`](Self::raw) bytes as numbers.
+///
+/// # Examples
+///
+/// ```
+/// use a3s_event_core::{dlq::DeadLetterEvent, types::{Event, ReceivedEvent}};
+///
+/// let event = Event::new("events.a.b", "a", "", "", serde_json::json!({"total": 9.5}));
+/// let letter = DeadLetterEvent::new(ReceivedEvent::new(event, 7, 3, "stream"), "no rate");
+///
+/// let line = serde_json::to_string(&letter)?;
+/// assert!(line.contains(r#""kind":"rejected""#));
+/// assert_eq!(serde_json::from_str::<DeadLetterEvent>(&line)?, letter);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct DeadLetterEvent {
     /// The event as it was delivered last. Where the message was no event, a
@@ -42,8 +64,9 @@ pub struct DeadLetterEvent {
     pub raw: Option<Vec<u8>>,
 }
 
-/// Why an event was dead-lettered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Why an event was dead-lettered. In JSON as [`as_str`](Self::as_str) says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DeadLetterKind {
     /// Refused on its last permitted delivery.
@@ -186,8 +209,12 @@ pub const fn should_dead_letter(received: &ReceivedEvent, max_deliver: u64) -> b
 ///
 /// - `handle` returns `Ok` only once the letter is stored: the event is settled
 ///   right afterwards.
-/// - The same letter may come more than once; stream and sequence identify it.
+/// - The same letter may come more than once; stream, sequence and consumer
+///   identify it.
 /// - A failure leaves the event in its stream; it comes again.
+///
+/// How a letter is read, kept and published again is told in the guide
+/// `docs/dead-letters.md`.
 #[async_trait]
 pub trait DlqHandler: Send + Sync {
     /// Stores one dead letter.

@@ -11,11 +11,12 @@ use std::{sync::Arc, time::Duration};
 
 use a3s_event::{
     EventBus, Result, SubscriptionFilter,
-    dlq::{DlqHandler, MemoryDlqHandler},
+    dlq::{DeadLetterKind, DlqHandler, MemoryDlqHandler},
     provider::{Subscription, memory::MemoryProvider},
     types::SubscribeOptions,
 };
 use serde_json::json;
+use tokio::sync::oneshot;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -52,33 +53,68 @@ async fn main() -> Result<()> {
     })
     .await?;
     let orders = bus.subscribe_as("billing").await?;
-    let billing = tokio::spawn(bill(orders));
+    let (stop, stopped) = oneshot::channel();
+    let billing = tokio::spawn(bill(orders, stopped, Health::Frail));
 
     // In a service, somebody watches the depth of the dead letters instead.
     while dead_letters.count().await? < 3 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    bus.close().await?;
+    stop.send(()).expect("billing waits for orders");
     billing.await.expect("billing does not panic")?;
 
     println!("\n2. The dead letters, newest first, each with its event as it was");
     for letter in dead_letters.list(10).await? {
-        let (kind, reason) = (letter.kind.as_str(), letter.reason);
+        let (kind, reason) = (letter.kind.as_str(), &letter.reason);
         println!("   {}: {kind}, {reason}", letter.event.event.summary);
         println!("     {}", letter.event.event.payload);
     }
-    Ok(())
+
+    println!("\n3. Nothing is wrong with order 4: it is replayed to a worker that lives");
+    let orders = bus.subscribe_as("billing").await?;
+    let (stop, stopped) = oneshot::channel();
+    let billing = tokio::spawn(bill(orders, stopped, Health::Sound));
+    for letter in dead_letters.list(10).await? {
+        if letter.kind == DeadLetterKind::Exhausted {
+            bus.replay(&letter).await?;
+        }
+    }
+    while bus.metrics().snapshot().acked < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stop.send(()).expect("billing waits for orders");
+    billing.await.expect("billing does not panic")?;
+    bus.close().await
 }
 
-/// Bills orders until the bus closes.
-async fn bill(mut orders: Box<dyn Subscription>) -> Result<()> {
-    while let Some(pending) = orders.next_manual_ack().await? {
+/// Whether a worker survives order 4.
+#[derive(PartialEq)]
+enum Health {
+    Frail,
+    Sound,
+}
+
+/// Bills orders until it is told to stop, which loses none: `next_manual_ack`
+/// can be dropped, and `close` gives back what nobody has seen.
+async fn bill(
+    mut orders: Box<dyn Subscription>,
+    mut stopped: oneshot::Receiver<()>,
+    health: Health,
+) -> Result<()> {
+    loop {
+        let pending = tokio::select! {
+            _ = &mut stopped => break,
+            next = orders.next_manual_ack() => match next? {
+                Some(pending) => pending,
+                None => break,
+            },
+        };
         let received = &pending.received;
         let order = &received.event.payload["order"];
         let total = received.event.payload["total"].as_f64();
         let delivery = format!("   order {order}, delivery {}:", received.num_delivered);
         match total {
-            _ if *order == 4 => {
+            _ if *order == 4 && health == Health::Frail => {
                 println!("{delivery} the worker dies without an answer");
                 drop(pending);
             }
@@ -96,5 +132,5 @@ async fn bill(mut orders: Box<dyn Subscription>) -> Result<()> {
             }
         }
     }
-    Ok(())
+    orders.close().await
 }

@@ -478,3 +478,54 @@ async fn the_memory_handler_drops_the_oldest_at_its_bound() {
     smallest.handle(letter(1)).await.unwrap();
     assert_eq!(smallest.count().await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn a_replayed_letter_is_stored_once_and_comes_again() {
+    let letters = Arc::new(MemoryDlqHandler::default());
+    let mut bus = EventBus::builder(MemoryProvider::default())
+        .deduplicate(true)
+        .build();
+    bus.set_dlq_handler(Arc::clone(&letters) as _);
+    let published = event("events.a.b", json!({"total": 9.5}));
+    bus.publish_event(&published).await.unwrap();
+    let mut subscription = bus.subscribe("events.a.>").await.unwrap();
+    let pending = next_pending(&mut subscription).await;
+    pending.term("closed").await.unwrap();
+    let letter = letters.list(1).await.unwrap().remove(0);
+
+    // Within the window of duplicates: another event for the provider, and one for each letter.
+    assert_eq!(bus.replay(&letter).await.unwrap(), 2);
+    assert_eq!(bus.replay(&letter).await.unwrap(), 2);
+    let again = next(&mut subscription).await;
+    assert_eq!((again.sequence, again.num_delivered), (2, 1));
+    assert_eq!(again.event, published);
+    assert_eq!(bus.metrics().snapshot().published, 3);
+
+    bus.close().await.unwrap();
+    let refused = bus.replay(&letter).await.unwrap_err();
+    assert!(matches!(refused, EventError::Closed { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_letter_without_an_event_is_not_replayed() {
+    let scripted = Scripted::default();
+    scripted.push(undecodable(&scripted, 4));
+    let letters = Arc::new(MemoryDlqHandler::default());
+    let mut bus = EventBus::new(scripted.clone());
+    bus.set_dlq_handler(Arc::clone(&letters) as _);
+    let mut subscription = bus.subscribe("events.a.>").await.unwrap();
+    assert!(at_once(subscription.next()).await.is_none());
+
+    let letter = letters.list(1).await.unwrap().remove(0);
+    let refused = bus.replay(&letter).await.unwrap_err();
+    assert!(
+        matches!(refused, EventError::InvalidOption { .. }),
+        "{refused:?}"
+    );
+    assert!(scripted.published().is_empty());
+    let json = serde_json::to_string(&letter).unwrap();
+    assert_eq!(
+        serde_json::from_str::<DeadLetterEvent>(&json).unwrap(),
+        letter
+    );
+}

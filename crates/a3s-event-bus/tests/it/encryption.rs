@@ -444,3 +444,33 @@ async fn an_encryptor_that_does_not_bind_works_unless_encryption_is_required() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_replayed_letter_is_the_ciphertext_it_was() {
+    let provider = memory();
+    let letters = Arc::new(MemoryDlqHandler::default());
+    let mut bus = EventBus::builder(Arc::clone(&provider))
+        .encryption_policy(EncryptionPolicy::Required)
+        .build();
+    bus.set_encryptor(encryptor("key-1"));
+    bus.set_dlq_handler(Arc::clone(&letters) as _);
+    bus.publish_event(&event("events.a.b", json!({"pin": "0451"})))
+        .await
+        .unwrap();
+    let mut subscription = bus.subscribe("events.a.>").await.unwrap();
+    let pending = next_pending(&mut subscription).await;
+    pending.term("closed").await.unwrap();
+
+    let mut letter = letters.list(1).await.unwrap().remove(0);
+    assert_eq!(bus.replay(&letter).await.unwrap(), 2);
+    assert_eq!(stored(&provider).await, letter.event.event);
+    assert_eq!(next(&mut subscription).await.event.payload["pin"], "0451");
+
+    letter.event.event.payload = json!({"pin": "0451"});
+    let refused = bus.replay(&letter).await.unwrap_err();
+    assert!(
+        matches!(refused, EventError::Encryption { .. }),
+        "{refused:?}"
+    );
+    assert_eq!(provider.info().await.unwrap().messages, 2);
+}

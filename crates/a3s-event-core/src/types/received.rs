@@ -1,9 +1,12 @@
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::Event;
 
-/// An event with what the delivery adds to it.
-#[derive(Debug, Clone, PartialEq)]
+/// An event with what the delivery adds to it. JSON names are camelCase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ReceivedEvent {
     /// The event.
@@ -132,6 +135,18 @@ impl From<String> for StreamName {
 impl From<Arc<str>> for StreamName {
     fn from(name: Arc<str>) -> Self {
         Self(Name::Shared(name))
+    }
+}
+
+impl Serialize for StreamName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StreamName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
     }
 }
 

@@ -51,6 +51,7 @@ mod convert;
 mod durable;
 mod error;
 mod history;
+mod ledger;
 mod names;
 mod provider;
 mod publish;

@@ -236,12 +236,11 @@ impl Shared {
             Source::Durable(_) => stored_first_sequence(info),
             Source::Ephemeral => plan.first_sequence(),
         };
-        let position = info.delivered.stream_seq.max(first.saturating_sub(1));
         let snapshot = info.config.get("deliver_policy") == Some(&"last_per_subject".into());
         let everything = self.ours_alone
             && !snapshot
             && plan.filter == self.settings.prefix.everything().as_str();
-        let gaps = Gaps::new(first, position, everything);
+        let gaps = Gaps::new(first, info.position(first), everything);
         let shortest_wait = plan.shortest_wait();
         let reader = Reader::new(
             Arc::clone(self),

@@ -184,6 +184,8 @@ impl Reader {
             if let Some(recovery) = &mut self.recovery
                 && let Poll::Ready(recovered) = recovery.as_mut().poll(cx)
             {
+                // What the old consumer has sent is not to be taken for the new one's.
+                self.drain_inbox(cx);
                 self.recovery = None;
                 self.apply(recovered);
                 continue;
@@ -303,7 +305,7 @@ impl Reader {
         let delivered = arrived.delivered;
         self.failures = 0;
         if let Some(ledger) = &self.link.ledger {
-            ledger.deliver(delivered.sequence);
+            ledger.deliver(&delivered);
         }
         let again = delivered.times > 1;
         if again || self.stale > 0 {
@@ -463,6 +465,9 @@ impl Reader {
                 );
                 self.requests
                     .redirect(self.provider.api.pull(&link.consumer));
+                if let Some(ledger) = &link.ledger {
+                    ledger.forget_consumer();
+                }
                 self.link = Arc::new(link);
                 // The new consumer delivers them again; the old one hears no answers.
                 self.buffer.clear();

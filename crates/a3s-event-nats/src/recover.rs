@@ -10,9 +10,10 @@ use crate::{
     consumer::{Plan, STRICT_SINCE, check_echo},
     durable::refused,
     error::ApiError,
+    ledger::Ledger,
     provider::Shared,
     reader::Source,
-    settle::{Ledger, Link, Refusals},
+    settle::{Link, Refusals},
 };
 
 /// What was found out.
@@ -107,13 +108,15 @@ pub(crate) async fn create_ephemeral(
         .await?
         .map_err(|error| refused(api, error))?;
     check_echo(&config, &info)?;
+    let start = info.position(plan.first_sequence());
+    let ledger = ledger.unwrap_or_else(|| Arc::new(Ledger::new(start)));
     let link = Link {
         connection: Arc::clone(connection),
         api: Arc::clone(api),
         consumer: name,
         steps: plan.steps(),
         reads_reasons: version >= STRICT_SINCE,
-        ledger: Some(ledger.unwrap_or_default()),
+        ledger: Some(ledger),
         refusals: (plan.prefetch == 0).then(|| Refusals::new(inbox)),
         gone: Arc::default(),
     };

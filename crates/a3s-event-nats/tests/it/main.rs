@@ -14,6 +14,7 @@ mod history;
 mod injection;
 mod lossy;
 mod names;
+mod processes;
 mod proxy;
 mod scenarios;
 mod silence;

@@ -23,12 +23,11 @@ use crate::{
     config::NatsConfig,
     connection::Connection,
     consumer::{ExistingDurable, Plan, STRICT_SINCE, narrowed, stored_first_sequence},
-    durable,
+    durable, ephemeral,
     error::{ApiError, NATS, failed},
     history, names,
     pull::Requests,
     reader::{Gaps, Inbox, Reader, Source},
-    recover::create_ephemeral,
     settle::{Link, Refusals},
     subscription::{NatsSubscription, SharedReader, WeakReader},
 };
@@ -148,7 +147,7 @@ impl Shared {
     ) -> Result<Box<dyn Subscription>> {
         let plan = self.plan(filter_subject, options)?;
         let inbox = self.inbox().await?;
-        let (link, info) = create_ephemeral(self, &plan, None, None, &inbox.subject).await?;
+        let (link, info) = ephemeral::create(self, &plan, None, None, &inbox.subject).await?;
         Ok(self.subscription(Source::Ephemeral, plan, link, &info, inbox))
     }
 

@@ -8,9 +8,9 @@ use super::{Page, Stored};
 use crate::{
     api::{Action, Fields, no_stream},
     convert::Delivered,
+    ephemeral::unique_token,
     error::{ApiError, failed},
     provider::Shared,
-    recover::unique_token,
     stream::nanoseconds,
 };
 

@@ -1,23 +1,14 @@
-//! What became of a consumer that went silent.
+//! What became of a consumer that went silent, and what follows from it.
 
 use std::sync::{Arc, atomic::Ordering};
 
-use a3s_event_core::{Result, types::DeliverPolicy};
+use a3s_event_core::types::DeliverPolicy;
 
-use crate::{
-    api::{Action, ConsumerState},
-    connection::Connection,
-    consumer::{Plan, STRICT_SINCE, check_echo},
-    durable::refused,
-    error::ApiError,
-    ledger::Ledger,
-    provider::Shared,
-    reader::Source,
-    settle::{Link, Refusals},
-};
+use super::{End, Reader, Source};
+use crate::{consumer::Plan, ephemeral, error::ApiError, provider::Shared, settle::Link};
 
 /// What was found out.
-pub(crate) enum Recovered {
+pub(super) enum Recovered {
     /// The consumer is there: ask it again.
     Alive,
     /// The server could not be asked: try later.
@@ -28,7 +19,47 @@ pub(crate) enum Recovered {
     Gone { what: &'static str, name: String },
 }
 
-pub(crate) async fn recover(
+impl Reader {
+    /// Asks the server whether the consumer still exists.
+    pub(super) fn find_out(&mut self) {
+        if self.recovery.is_none() {
+            self.recovery = Some(Box::pin(recover(
+                Arc::clone(&self.provider),
+                self.source.clone(),
+                Arc::clone(&self.plan),
+                Arc::clone(&self.link),
+                self.gaps.position,
+                self.requests.inbox().to_owned(),
+            )));
+        }
+    }
+
+    pub(super) fn apply(&mut self, recovered: Recovered) {
+        match recovered {
+            // Asked again after a moment, so that no answer can make a busy loop.
+            Recovered::Alive | Recovered::Later => self.pause(),
+            Recovered::Anew(link) => {
+                tracing::warn!(
+                    consumer = %self.link.consumer,
+                    stream = %self.provider.api.stream,
+                    "the consumer of a subscription had vanished and was made anew"
+                );
+                self.requests
+                    .redirect(self.provider.api.pull(&link.consumer));
+                if let Some(ledger) = &link.ledger {
+                    ledger.forget_consumer();
+                }
+                self.link = Arc::new(link);
+                // The new consumer delivers them again; the old one hears no answers.
+                self.buffer.take();
+                self.gaps.forget_consumer();
+            }
+            Recovered::Gone { what, name } => self.end = Some(End::Gone { what, name }),
+        }
+    }
+}
+
+async fn recover(
     provider: Arc<Shared>,
     source: Source,
     plan: Arc<Plan>,
@@ -73,7 +104,7 @@ pub(crate) async fn recover(
         DeliverPolicy::LastPerSubject => resume,
         _ => resume.or(Some(position + 1)),
     };
-    match create_ephemeral(&provider, &plan, resume, link.ledger.clone(), &inbox).await {
+    match ephemeral::create(&provider, &plan, resume, link.ledger.clone(), &inbox).await {
         Ok((link, _)) => Recovered::Anew(link),
         Err(error) => {
             tracing::warn!(%error, "a vanished consumer could not be made anew yet");
@@ -86,48 +117,5 @@ fn gone_stream(provider: &Shared) -> Recovered {
     Recovered::Gone {
         what: "stream",
         name: provider.api.stream.clone(),
-    }
-}
-
-/// Creates a consumer of one subscription.
-pub(crate) async fn create_ephemeral(
-    provider: &Shared,
-    plan: &Plan,
-    resume: Option<u64>,
-    ledger: Option<Arc<Ledger>>,
-    inbox: &str,
-) -> Result<(Link, ConsumerState)> {
-    let Shared {
-        connection, api, ..
-    } = provider;
-    let version = connection.version();
-    let name = format!("_e{}", unique_token(connection));
-    let config = plan.ephemeral(&name, version, resume)?;
-    let info = api
-        .create_consumer(connection, &name, &config, Action::Create)
-        .await?
-        .map_err(|error| refused(api, error))?;
-    check_echo(&config, &info)?;
-    let start = info.position(plan.first_sequence());
-    let ledger = ledger.unwrap_or_else(|| Arc::new(Ledger::new(start)));
-    let link = Link {
-        connection: Arc::clone(connection),
-        api: Arc::clone(api),
-        consumer: name,
-        steps: plan.steps(),
-        reads_reasons: version >= STRICT_SINCE,
-        ledger: Some(ledger),
-        refusals: (plan.prefetch == 0).then(|| Refusals::new(inbox)),
-        gone: Arc::default(),
-    };
-    Ok((link, info))
-}
-
-/// A token that nobody else has, as the client makes them for inboxes.
-pub(crate) fn unique_token(connection: &Connection) -> String {
-    let inbox = connection.client().new_inbox();
-    match inbox.rsplit_once('.') {
-        Some((_, token)) => token.to_owned(),
-        None => inbox,
     }
 }

@@ -8,10 +8,10 @@ use a3s_event_core::{
 };
 use async_nats::{Message, Subject, Subscriber};
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::time;
 
-use crate::{reader::Buffered, settle::Link};
+use crate::{pull, reader::Buffered, settle::Link};
 
 /// Most messages that may be on their way when a subscription ends; more would
 /// come again after the ack wait.
@@ -71,21 +71,54 @@ impl Rest {
         }
     }
 
-    /// Waits until nothing is on its way, as far as that can be seen. Every
-    /// answer of the server also proves that it has read what was sent before.
+    /// Waits until nothing is on its way, as far as that can be seen: the
+    /// server may still turn to a request that it has taken note of.
     async fn settle_down(&mut self, link: &Link) -> Result<()> {
-        const ROUNDS: usize = 5;
+        const ROUNDS: usize = 8;
+        const QUIET: usize = 2;
+        let mut quiet = 0;
         for _ in 0..ROUNDS {
-            self.ask(link).await?;
             let before = self.unseen.len();
-            while let Some(Some(message)) = self.inbox.next().now_or_never() {
-                self.take(message);
-            }
-            if self.outstanding == 0 || self.unseen.len() == before {
+            self.pass_fence(link).await?;
+            quiet = if self.unseen.len() == before {
+                quiet + 1
+            } else {
+                0
+            };
+            if self.outstanding == 0 || quiet == QUIET {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Reads up to the answer to a request that the server refuses.
+    ///
+    /// A consumer reads its requests in order, and its messages and refusals
+    /// take one way, so everything that it has sent before lies before this
+    /// answer. The API answers on another way, which can be the shorter one.
+    async fn pass_fence(&mut self, link: &Link) -> Result<()> {
+        let connection = &link.connection;
+        let fence = Subject::from(format!("{}.fence", self.subject));
+        let consumer = link.api.pull(&link.consumer);
+        let payload = Bytes::from_static(pull::REFUSED);
+        connection
+            .send(consumer, Some(fence.clone()), payload)
+            .await?;
+        let limit = connection.request_timeout;
+        let passed = time::timeout(limit, async {
+            while let Some(message) = self.inbox.next().await {
+                let passed = message.subject == fence;
+                self.take(message);
+                if passed {
+                    break;
+                }
+            }
+        });
+        match passed.await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(connection.timed_out("stop reading", limit)),
+        }
     }
 
     /// Ends the interest without losing what the server sends meanwhile.

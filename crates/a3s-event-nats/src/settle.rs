@@ -162,15 +162,8 @@ impl Unanswered {
                 .connection
                 .request("acknowledge", reply, None, ACK, limit)
                 .await;
-            match answered {
-                Ok(_) => {}
-                // Nobody listens: the consumer is gone, or its server is.
-                Err(error @ EventError::Connection { .. }) => {
-                    if !link.is_gone().await? {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
+            if let Err(error) = answered {
+                link.unless_gone(error).await?;
             }
             link.settled(sequence);
             Ok(())
@@ -202,7 +195,19 @@ impl Link {
         // Answers are read in order: the last one is confirmed after all others.
         let limit = self.connection.request_timeout;
         let confirmed = self.connection.request("give back", last, None, NAK, limit);
-        confirmed.await.map(drop)
+        match confirmed.await {
+            Ok(_) => Ok(()),
+            Err(error) => self.unless_gone(error).await,
+        }
+    }
+
+    /// The error of an answer that nobody took, unless the consumer is gone:
+    /// then there is nothing left to answer.
+    async fn unless_gone(&self, error: EventError) -> Result<()> {
+        if matches!(error, EventError::Connection { .. }) && self.is_gone().await? {
+            return Ok(());
+        }
+        Err(error)
     }
 
     async fn is_gone(&self) -> Result<bool> {

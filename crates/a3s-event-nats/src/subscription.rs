@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -61,7 +61,7 @@ impl SharedReader {
             let Some(rest) = reader.end() else {
                 return Ok(());
             };
-            if reader.is_gone() {
+            if reader.is_gone() || reader.link.gone.load(Ordering::Acquire) {
                 return Ok(());
             }
             let cap = reader.plan.options.delivery_cap();

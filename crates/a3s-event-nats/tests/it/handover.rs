@@ -113,6 +113,34 @@ async fn closing_right_after_asking_withholds_nothing() {
     }
 }
 
+#[tokio::test]
+#[ignore = "needs nats-server"]
+async fn a_close_that_is_given_up_goes_on() {
+    const EVENTS: usize = 100;
+
+    let server = shared_server();
+    let provider = provider(server.url()).await;
+    publish_many(&provider, "a", EVENTS).await;
+    let options = SubscribeOptions::default().with_ack_wait_secs(ACK_WAIT_SECS);
+    let everything = everything(&provider);
+    let open = || provider.subscribe_durable_with_options("worker", &everything, &options);
+    for dropped in [false, true] {
+        let mut leaving = open().await.unwrap();
+        next(&mut *leaving).await.nak().await.unwrap();
+        let closed = leaving.close().now_or_never();
+        assert!(closed.is_none(), "closing takes a while");
+        if dropped {
+            drop(leaving);
+        } else {
+            leaving.close().await.unwrap();
+        }
+    }
+    let mut staying = open().await.unwrap();
+    for _ in 0..EVENTS {
+        next(&mut *staying).await.ack().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
 async fn closing_a_reader_whose_durable_was_deleted_has_nothing_to_give_back() {

@@ -6,9 +6,9 @@ use a3s_event_core::Result;
 
 use crate::{
     api::{Action, ConsumerState},
-    connection::Connection,
     consumer::{Plan, STRICT_SINCE, check_echo},
     durable::refused,
+    incarnation::{Incarnation, unique_token},
     ledger::Ledger,
     provider::Shared,
     settle::{Link, Refusals},
@@ -39,6 +39,7 @@ pub(crate) async fn create(
         connection: Arc::clone(connection),
         api: Arc::clone(api),
         consumer: name,
+        incarnation: Incarnation::of(&info, version),
         steps: plan.steps(),
         reads_reasons: version >= STRICT_SINCE,
         ledger: Some(ledger),
@@ -46,13 +47,4 @@ pub(crate) async fn create(
         gone: Arc::default(),
     };
     Ok((link, info))
-}
-
-/// A token that nobody else has, as the client makes them for inboxes.
-pub(crate) fn unique_token(connection: &Connection) -> String {
-    let inbox = connection.client().new_inbox();
-    match inbox.rsplit_once('.') {
-        Some((_, token)) => token.to_owned(),
-        None => inbox,
-    }
 }

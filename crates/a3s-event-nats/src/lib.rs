@@ -52,6 +52,7 @@ mod durable;
 mod ephemeral;
 mod error;
 mod history;
+mod incarnation;
 mod ledger;
 mod names;
 mod provider;

@@ -25,7 +25,9 @@ use crate::{
     consumer::{ExistingDurable, Plan, STRICT_SINCE, narrowed, stored_first_sequence},
     durable, ephemeral,
     error::{ApiError, NATS, failed},
-    history, names,
+    history,
+    incarnation::Incarnation,
+    names,
     pull::Requests,
     reader::{Gaps, Inbox, Reader, Source},
     settle::{Link, Refusals},
@@ -79,9 +81,9 @@ pub(crate) struct Shared {
     /// Whether the stream holds nothing but our events.
     ours_alone: bool,
     readers: Mutex<Vec<WeakReader>>,
-    /// The durables that were opened, by name: when each was created, and
-    /// whether it is gone.
-    durables: Mutex<HashMap<String, (String, Arc<AtomicBool>)>>,
+    /// The durables that were opened, by name: which each was, and whether it
+    /// is gone.
+    durables: Mutex<HashMap<String, (Incarnation, Arc<AtomicBool>)>>,
 }
 
 /// What the builder says about the provider itself.
@@ -169,32 +171,34 @@ impl Shared {
             self.settings.on_existing_durable,
         )
         .await?;
+        let version = self.connection.version();
+        let incarnation = Incarnation::of(&info, version);
         let link = Link {
             connection: Arc::clone(&self.connection),
             api: Arc::clone(&self.api),
             consumer: names::wire_name(consumer_name),
             steps: plan.steps(),
-            reads_reasons: self.connection.version() >= STRICT_SINCE,
+            reads_reasons: version >= STRICT_SINCE,
             ledger: None,
             refusals: (plan.prefetch == 0).then(|| Refusals::new(&inbox.subject)),
-            gone: self.incarnation(consumer_name, &info.created),
+            gone: self.mark_of(consumer_name, &incarnation),
+            incarnation,
         };
         let source = Source::Durable(consumer_name.to_owned());
         Ok(self.subscription(source, plan, link, &info, inbox))
     }
 
-    /// The mark of the durable `name` that was created at `created`. An earlier
-    /// one of the name is gone.
-    fn incarnation(&self, name: &str, created: &str) -> Arc<AtomicBool> {
+    /// The mark of a durable. An earlier one of the name is gone.
+    fn mark_of(&self, name: &str, incarnation: &Incarnation) -> Arc<AtomicBool> {
         let mut durables = self.durables.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, gone)) = durables.get(name) {
-            if known == created {
+            if !incarnation.differs_from(known) {
                 return Arc::clone(gone);
             }
             gone.store(true, Ordering::Release);
         }
         let gone = Arc::new(AtomicBool::new(false));
-        durables.insert(name.to_owned(), (created.to_owned(), Arc::clone(&gone)));
+        durables.insert(name.to_owned(), (incarnation.clone(), Arc::clone(&gone)));
         gone
     }
 

@@ -62,6 +62,11 @@ pub(crate) struct Reader {
     first_generation: u64,
     /// Messages read from the inbox.
     read: u64,
+    /// The number of the last delivery within the consumer.
+    delivery: u64,
+    /// Whether the consumer may be another one of its name, so that nothing is
+    /// handed over or answered until that is known.
+    doubtful: bool,
     /// Whether anything arrived since the timer was set.
     heard: bool,
     timer: Option<(Purpose, Pin<Box<Sleep>>)>,
@@ -99,6 +104,8 @@ impl Reader {
             generation: provider.connection.generation(),
             first_generation: inbox.generation,
             read: 0,
+            delivery: 0,
+            doubtful: false,
             requests: Requests::new(pull, inbox.subject),
             inbox: Some(inbox.subscriber),
             provider,
@@ -129,7 +136,9 @@ impl Reader {
             }
             if up {
                 self.drain_inbox(cx);
-                if let Some(next) = self.take() {
+                if !self.doubtful
+                    && let Some(next) = self.take()
+                {
                     if self.plan.prefetch > 0 {
                         self.poll_ask(cx);
                     }
@@ -140,13 +149,7 @@ impl Reader {
                 self.pause();
                 return Poll::Ready(Err(failed("pull events", text)));
             }
-            if let Some(recovery) = &mut self.recovery
-                && let Poll::Ready(recovered) = recovery.as_mut().poll(cx)
-            {
-                // What the old consumer has sent is not to be taken for the new one's.
-                self.drain_inbox(cx);
-                self.recovery = None;
-                self.apply(recovered);
+            if up && self.poll_recovery(cx) {
                 continue;
             }
             if up && self.poll_ask(cx) {
@@ -174,11 +177,14 @@ impl Reader {
             if self.end.is_some() {
                 return Poll::Ready(!matches!(self.end, Some(End::Closed)));
             }
-            if up {
+            if up && !self.doubtful {
                 return Poll::Ready(true);
             }
+            if up && self.poll_recovery(cx) {
+                continue;
+            }
             if !self.poll_change(cx) {
-                ready!(self.poll_timer(cx, false));
+                ready!(self.poll_timer(cx, up));
             }
         }
     }
@@ -206,6 +212,10 @@ impl Reader {
             self.generation = generation;
             self.requests.reset();
             self.buffer.mark_stale();
+            // Its question went with the connection too.
+            self.recovery = None;
+            // While it was away, somebody may have deleted the durable and created another.
+            self.doubtful = matches!(self.source, Source::Durable(_));
             if let Some(refusals) = &self.link.refusals {
                 refusals.give_up();
             }
@@ -220,7 +230,7 @@ impl Reader {
     /// the lock that hands events out, so that no in-progress can follow the
     /// answer to an event.
     pub(crate) fn keep_alive(&mut self, cx: &mut Context<'_>) {
-        if self.end.is_some() || !self.provider.connection.is_up() {
+        if self.end.is_some() || self.doubtful || !self.provider.connection.is_up() {
             return;
         }
         self.drain_inbox(cx);

@@ -16,9 +16,10 @@ use async_nats::Subject;
 use bytes::Bytes;
 
 use crate::{
-    api::Api,
+    api::{Api, ConsumerState},
     connection::Connection,
     error::{ApiError, Unreachable},
+    incarnation::Incarnation,
     ledger::Ledger,
     stream::nanoseconds,
 };
@@ -38,6 +39,7 @@ pub(crate) struct Link {
     pub(crate) api: Arc<Api>,
     /// The consumer on the wire.
     pub(crate) consumer: String,
+    pub(crate) incarnation: Incarnation,
     /// The backoff that the consumer has.
     pub(crate) steps: Vec<Duration>,
     /// Whether the server reads a reason behind `+TERM`; 2.9 ignores the whole
@@ -162,8 +164,15 @@ impl Unanswered {
                 .connection
                 .request("acknowledge", reply, None, ACK, limit)
                 .await;
-            if let Err(error) = answered {
-                link.unless_gone(error).await?;
+            match answered {
+                Ok(_) => {}
+                // Nobody listens: the consumer is gone, or its server is.
+                Err(error @ EventError::Connection { .. }) => {
+                    if !link.is_gone().await? {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
             }
             link.settled(sequence);
             Ok(())
@@ -195,27 +204,23 @@ impl Link {
         // Answers are read in order: the last one is confirmed after all others.
         let limit = self.connection.request_timeout;
         let confirmed = self.connection.request("give back", last, None, NAK, limit);
-        match confirmed.await {
-            Ok(_) => Ok(()),
-            Err(error) => self.unless_gone(error).await,
-        }
+        confirmed.await.map(drop)
     }
 
-    /// The error of an answer that nobody took, unless the consumer is gone:
-    /// then there is nothing left to answer.
-    async fn unless_gone(&self, error: EventError) -> Result<()> {
-        if matches!(error, EventError::Connection { .. }) && self.is_gone().await? {
-            return Ok(());
-        }
-        Err(error)
+    /// Whether `found` has the name of the consumer and is another one.
+    pub(crate) fn is_another(&self, found: &ConsumerState) -> bool {
+        let found = Incarnation::of(found, self.connection.version());
+        found.differs_from(&self.incarnation)
     }
 
-    async fn is_gone(&self) -> Result<bool> {
-        let info = self
-            .api
-            .consumer_info(&self.connection, &self.consumer)
-            .await?;
-        Ok(info.is_err_and(|error| error.no_consumer() || error.is(ApiError::STREAM_NOT_FOUND)))
+    /// Whether the consumer does not exist any more; another one of its name
+    /// does not count.
+    pub(crate) async fn is_gone(&self) -> Result<bool> {
+        let info = self.api.consumer_info(&self.connection, &self.consumer);
+        Ok(match info.await? {
+            Ok(found) => self.is_another(&found),
+            Err(error) => error.no_consumer() || error.is(ApiError::STREAM_NOT_FOUND),
+        })
     }
 
     /// A refusal with a delay. The server counts it from the first step of the

@@ -8,8 +8,8 @@ use super::{Page, Stored};
 use crate::{
     api::{Action, Fields, no_stream},
     convert::Delivered,
-    ephemeral::unique_token,
     error::{ApiError, failed},
+    incarnation::unique_token,
     provider::Shared,
     stream::nanoseconds,
 };

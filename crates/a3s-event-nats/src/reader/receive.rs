@@ -8,7 +8,7 @@ use std::{
 use async_nats::Message;
 use futures_util::Stream;
 
-use super::{Buffered, End, Reader};
+use super::{Buffered, End, Reader, Source};
 use crate::pull::Status;
 
 impl Reader {
@@ -58,6 +58,11 @@ impl Reader {
             return;
         };
         let delivered = arrived.delivered;
+        if delivered.consumer_sequence <= self.delivery {
+            // A server that was killed may count anew, and so does another durable of the name.
+            self.doubtful |= matches!(self.source, Source::Durable(_));
+        }
+        self.delivery = delivered.consumer_sequence;
         self.failures = 0;
         if let Some(ledger) = &self.link.ledger {
             ledger.deliver(&delivered);

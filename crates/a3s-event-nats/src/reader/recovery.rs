@@ -1,6 +1,9 @@
 //! What became of a consumer that went silent, and what follows from it.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
 
 use a3s_event_core::types::DeliverPolicy;
 
@@ -20,6 +23,24 @@ pub(super) enum Recovered {
 }
 
 impl Reader {
+    /// Goes on with finding out; says whether anything was found out.
+    pub(super) fn poll_recovery(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.doubtful && !self.pausing {
+            self.find_out();
+        }
+        let Some(recovery) = &mut self.recovery else {
+            return false;
+        };
+        let Poll::Ready(recovered) = recovery.as_mut().poll(cx) else {
+            return false;
+        };
+        // What the old consumer has sent is not to be taken for the new one's.
+        self.drain_inbox(cx);
+        self.recovery = None;
+        self.apply(recovered);
+        true
+    }
+
     /// Asks the server whether the consumer still exists.
     pub(super) fn find_out(&mut self) {
         if self.recovery.is_none() {
@@ -36,6 +57,7 @@ impl Reader {
 
     pub(super) fn apply(&mut self, recovered: Recovered) {
         match recovered {
+            Recovered::Alive if self.doubtful => self.doubtful = false,
             // Asked again after a moment, so that no answer can make a busy loop.
             Recovered::Alive | Recovered::Later => self.pause(),
             Recovered::Anew(link) => {
@@ -53,6 +75,8 @@ impl Reader {
                 // The new consumer delivers them again; the old one hears no answers.
                 self.buffer.take();
                 self.gaps.forget_consumer();
+                self.delivery = 0;
+                self.doubtful = false;
             }
             Recovered::Gone { what, name } => self.end = Some(End::Gone { what, name }),
         }
@@ -71,9 +95,14 @@ async fn recover(
         connection, api, ..
     } = &*provider;
     match api.consumer_info(connection, &link.consumer).await {
-        Ok(Ok(_)) => return Recovered::Alive,
+        Ok(Ok(found)) if !link.is_another(&found) => return Recovered::Alive,
+        // Another one of the name, with events and deliveries of its own.
+        Ok(Ok(_)) => {}
         Ok(Err(error)) if error.no_consumer() => {}
-        Ok(Err(error)) if error.is(ApiError::STREAM_NOT_FOUND) => return gone_stream(&provider),
+        Ok(Err(error)) if error.is(ApiError::STREAM_NOT_FOUND) => {
+            link.gone.store(true, Ordering::Release);
+            return gone_stream(&provider);
+        }
         Ok(Err(_)) | Err(_) => return Recovered::Later,
     }
     if let Source::Durable(name) = source {

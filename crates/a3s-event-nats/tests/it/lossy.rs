@@ -62,7 +62,8 @@ async fn robbed(server: &Server, raw: &Raw, durable: bool, ack_wait_secs: u64) -
     proxy.swallow();
     publish_many(&publisher, "a", 5).await;
     eventually(PATIENCE, || async { unanswered(raw, &stream).await == 5 }).await;
-    proxy.cut().await;
+    proxy.shut();
+    proxy.open().await;
     eventually(PATIENCE, || async { reader.health().await.unwrap() }).await;
     Robbed {
         publisher,

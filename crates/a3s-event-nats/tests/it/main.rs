@@ -11,6 +11,7 @@ mod faults;
 mod foreign;
 mod handover;
 mod history;
+mod incarnations;
 mod injection;
 mod lossy;
 mod names;

@@ -22,6 +22,7 @@ use tokio::{
 pub(crate) struct Proxy {
     address: SocketAddr,
     swallows: Arc<AtomicBool>,
+    shut: Arc<AtomicBool>,
     cuts: watch::Sender<()>,
     /// How many connections there have been.
     connections: watch::Receiver<usize>,
@@ -35,12 +36,16 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let swallows = Arc::new(AtomicBool::new(false));
+        let shut = Arc::new(AtomicBool::new(false));
         let (cuts, cut) = watch::channel(());
         let (connected, connections) = watch::channel(0);
         let accepting = tokio::spawn({
-            let swallows = Arc::clone(&swallows);
+            let (swallows, shut) = (Arc::clone(&swallows), Arc::clone(&shut));
             async move {
                 while let Ok((client, _)) = listener.accept().await {
+                    if shut.load(Ordering::SeqCst) {
+                        continue;
+                    }
                     tokio::spawn(carry(
                         client,
                         server.clone(),
@@ -54,6 +59,7 @@ impl Proxy {
         Self {
             address,
             swallows,
+            shut,
             cuts,
             connections,
             accepting,
@@ -69,12 +75,18 @@ impl Proxy {
         self.swallows.store(true, Ordering::SeqCst);
     }
 
-    /// Ends every connection and waits for the next one, which carries everything.
-    pub(crate) async fn cut(&self) {
+    /// Ends every connection and refuses others.
+    pub(crate) fn shut(&self) {
+        self.shut.store(true, Ordering::SeqCst);
+        self.cuts.send_replace(());
+    }
+
+    /// Waits for the next connection, which carries everything.
+    pub(crate) async fn open(&self) {
         let mut connections = self.connections.clone();
         connections.mark_unchanged();
-        self.cuts.send_replace(());
         self.swallows.store(false, Ordering::SeqCst);
+        self.shut.store(false, Ordering::SeqCst);
         connections.changed().await.unwrap();
     }
 }

@@ -15,7 +15,6 @@ use a3s_event_core::{
 };
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::time;
 
 use crate::{
     api::{Api, ConsumerState, StreamInfo, no_stream, number},
@@ -215,16 +214,12 @@ impl Shared {
         let generation = self.connection.generation();
         let subject = client.new_inbox();
         let subscribed = client.subscribe(Requests::inbox_pattern(&subject));
-        match time::timeout(self.connection.request_timeout, subscribed).await {
-            Ok(subscribed) => Ok(Inbox {
-                subscriber: subscribed.map_err(|error| failed("subscribe", error))?,
-                subject,
-                generation,
-            }),
-            Err(_) => Err(self
-                .connection
-                .timed_out("subscribe", self.connection.request_timeout)),
-        }
+        let subscribed = self.connection.in_time("subscribe", subscribed).await?;
+        Ok(Inbox {
+            subscriber: subscribed.map_err(|error| failed("subscribe", error))?,
+            subject,
+            generation,
+        })
     }
 
     fn subscription(

@@ -257,7 +257,8 @@ impl Reader {
             subject: self.requests.inbox().to_owned(),
             unseen: self.buffer.take(),
             outstanding: self.requests.outstanding(),
-            read: same_connection.then_some(self.read),
+            read: self.read,
+            counted: same_connection,
         })
     }
 

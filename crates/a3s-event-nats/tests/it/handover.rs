@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use a3s_event_core::{EventError, provider::EventProvider, types::SubscribeOptions};
 use a3s_event_nats::NatsProvider;
+use a3s_event_nats_server::Server;
 use a3s_event_testkit::{eventually, sample_event};
 use futures_util::FutureExt;
 
@@ -12,9 +13,16 @@ use crate::common::{PATIENCE, everything, next, provider, publish_many, shared_s
 /// So long that what is withheld does not come in time.
 const ACK_WAIT_SECS: u64 = 300;
 
+/// How a reader leaves.
+#[derive(Clone, Copy, PartialEq)]
+enum Leaving {
+    Closed,
+    Dropped,
+}
+
 /// Reads all events after another reader left. What that one withheld would
 /// come after the ack wait, which nobody waits for.
-async fn rest_after_leaving(close: bool, traffic: bool) {
+async fn rest_after_leaving(how: Leaving, traffic: bool) {
     const EVENTS: u64 = 1000;
     const READ: u64 = 3;
 
@@ -35,10 +43,9 @@ async fn rest_after_leaving(close: bool, traffic: bool) {
     for _ in 0..READ {
         next(&mut *leaving).await.ack_confirmed().await.unwrap();
     }
-    if close {
-        leaving.close().await.unwrap();
-    } else {
-        drop(leaving);
+    match how {
+        Leaving::Closed => leaving.close().await.unwrap(),
+        Leaving::Dropped => drop(leaving),
     }
     let mut staying = open().await.unwrap();
     let mut seen = BTreeSet::new();
@@ -57,7 +64,7 @@ async fn rest_after_leaving(close: bool, traffic: bool) {
 #[ignore = "needs nats-server"]
 async fn closing_a_full_buffer_withholds_nothing_20_of_20_times() {
     for _ in 0..20 {
-        rest_after_leaving(true, false).await;
+        rest_after_leaving(Leaving::Closed, false).await;
     }
 }
 
@@ -65,7 +72,7 @@ async fn closing_a_full_buffer_withholds_nothing_20_of_20_times() {
 #[ignore = "needs nats-server"]
 async fn closing_a_full_buffer_on_a_busy_connection_withholds_nothing_20_of_20_times() {
     for _ in 0..20 {
-        rest_after_leaving(true, true).await;
+        rest_after_leaving(Leaving::Closed, true).await;
     }
 }
 
@@ -73,7 +80,7 @@ async fn closing_a_full_buffer_on_a_busy_connection_withholds_nothing_20_of_20_t
 #[ignore = "needs nats-server"]
 async fn dropping_a_full_buffer_withholds_nothing_20_of_20_times() {
     for _ in 0..20 {
-        rest_after_leaving(false, false).await;
+        rest_after_leaving(Leaving::Dropped, false).await;
     }
 }
 
@@ -81,8 +88,66 @@ async fn dropping_a_full_buffer_withholds_nothing_20_of_20_times() {
 #[ignore = "needs nats-server"]
 async fn dropping_a_full_buffer_on_a_busy_connection_withholds_nothing_20_of_20_times() {
     for _ in 0..20 {
-        rest_after_leaving(false, true).await;
+        rest_after_leaving(Leaving::Dropped, true).await;
     }
+}
+
+/// Readers that leave while events arrive, which they have asked for.
+async fn leave_while_events_arrive(reconnected: bool) {
+    const EVENTS: u64 = 3000;
+
+    let server = Server::start().unwrap();
+    let config = crate::common::config(server.url());
+    let provider = NatsProvider::connect(config.clone()).await.unwrap();
+    let publisher = NatsProvider::connect(config).await.unwrap();
+    let options = SubscribeOptions::default().with_ack_wait_secs(ACK_WAIT_SECS);
+    let everything = everything(&provider);
+    let open = || provider.subscribe_durable_with_options("worker", &everything, &options);
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        readers.push(open().await.unwrap());
+    }
+    if reconnected {
+        server.stop().unwrap();
+        server.restart().unwrap();
+        for provider in [&provider, &publisher] {
+            eventually(PATIENCE, || async { provider.health().await.unwrap() }).await;
+        }
+    }
+    let publishing = tokio::spawn(async move {
+        for _ in 0..EVENTS {
+            let event = sample_event(&publisher, "a");
+            publisher.publish(&event).await.unwrap();
+        }
+    });
+    let mut seen = BTreeSet::new();
+    for mut leaving in readers {
+        for _ in 0..5 {
+            let pending = next(&mut *leaving).await;
+            seen.insert(pending.received.sequence);
+            pending.ack().await.unwrap();
+        }
+        leaving.close().await.unwrap();
+    }
+    let mut staying = open().await.unwrap();
+    while (seen.len() as u64) < EVENTS {
+        let pending = next(&mut *staying).await;
+        seen.insert(pending.received.sequence);
+        pending.ack().await.unwrap();
+    }
+    publishing.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn leaving_while_events_arrive_withholds_nothing() {
+    leave_while_events_arrive(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn leaving_while_events_arrive_after_a_reconnect_withholds_nothing() {
+    leave_while_events_arrive(true).await;
 }
 
 // On one thread, so that nothing arrives while the reader is polled.

@@ -21,10 +21,10 @@ use crate::{
 /// come again after the ack wait.
 const MOST_UNDERWAY: usize = 4096;
 
-const STOP: &str = "stop reading";
-
 /// Room for heartbeats and other statuses among them.
 const STATUSES: usize = 16;
+
+const STOP: &str = "stop reading";
 
 /// The unread part of a subscription.
 pub(crate) struct Rest {

@@ -58,6 +58,13 @@ pub(crate) struct ConsumerState {
     pub(crate) num_ack_pending: u64,
 }
 
+impl ConsumerState {
+    /// What lies before the first event that it hands over, `first` or higher.
+    pub(crate) fn position(&self, first: u64) -> u64 {
+        self.delivered.stream_seq.max(first.saturating_sub(1))
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Position {
     #[serde(default)]

@@ -206,10 +206,18 @@ impl Connection {
         payload: Bytes,
     ) -> Result<()> {
         let sent = self.write(subject, reply, payload);
-        match time::timeout(self.request_timeout, sent).await {
-            Ok(sent) => sent,
-            Err(_) => Err(self.timed_out("send", self.request_timeout)),
-        }
+        self.in_time("send", sent).await?
+    }
+
+    /// Waits within the request limit.
+    pub(crate) async fn in_time<T>(
+        &self,
+        operation: &str,
+        waiting: impl Future<Output = T>,
+    ) -> Result<T> {
+        let limit = self.request_timeout;
+        let done = time::timeout(limit, waiting).await;
+        done.map_err(|_| self.timed_out(operation, limit))
     }
 
     async fn write(&self, subject: Subject, reply: Option<Subject>, payload: Bytes) -> Result<()> {

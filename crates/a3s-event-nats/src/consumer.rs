@@ -237,6 +237,12 @@ fn agrees(field: &str, wanted: &Value, found: Option<&Value>) -> bool {
     };
     match field {
         "max_deliver" => deliveries(wanted) == deliveries(found),
+        // The server adds to it.
+        "metadata" => wanted.as_object().is_some_and(|wanted| {
+            wanted
+                .iter()
+                .all(|(key, value)| found.get(key) == Some(value))
+        }),
         // The format is the server's.
         "opt_start_time" => true,
         _ => wanted == found,

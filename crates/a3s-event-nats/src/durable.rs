@@ -7,7 +7,7 @@ use crate::{
     connection::Connection,
     consumer::{ExistingDurable, Plan, STRICT_SINCE, check_echo},
     error::{ApiError, failed},
-    names,
+    incarnation, names,
 };
 
 /// Opens the durable `name`, or creates it.
@@ -20,7 +20,8 @@ pub(crate) async fn open(
 ) -> Result<ConsumerState> {
     let version = on.version();
     let wire_name = names::wire_name(name);
-    let config = plan.durable(name, version)?;
+    let mut config = plan.durable(name, version)?;
+    incarnation::name(&mut config, on);
     // Two rounds: somebody else may delete the consumer between the two requests.
     for _ in 0..2 {
         // An old server would overwrite, so it is asked first.

@@ -15,7 +15,6 @@ use a3s_event_core::{
 };
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::time;
 
 use crate::{
     api::{Api, ConsumerState, StreamInfo, no_stream, number},
@@ -23,12 +22,13 @@ use crate::{
     config::NatsConfig,
     connection::Connection,
     consumer::{ExistingDurable, Plan, STRICT_SINCE, narrowed, stored_first_sequence},
-    durable,
+    durable, ephemeral,
     error::{ApiError, NATS, failed},
-    history, names,
+    history,
+    incarnation::Incarnation,
+    names,
     pull::Requests,
     reader::{Gaps, Inbox, Reader, Source},
-    recover::create_ephemeral,
     settle::{Link, Refusals},
     subscription::{NatsSubscription, SharedReader, WeakReader},
 };
@@ -80,9 +80,9 @@ pub(crate) struct Shared {
     /// Whether the stream holds nothing but our events.
     ours_alone: bool,
     readers: Mutex<Vec<WeakReader>>,
-    /// The durables that were opened, by name: when each was created, and
-    /// whether it is gone.
-    durables: Mutex<HashMap<String, (String, Arc<AtomicBool>)>>,
+    /// The durables that were opened, by name: which each was, and whether it
+    /// is gone.
+    durables: Mutex<HashMap<String, (Incarnation, Arc<AtomicBool>)>>,
 }
 
 /// What the builder says about the provider itself.
@@ -148,7 +148,7 @@ impl Shared {
     ) -> Result<Box<dyn Subscription>> {
         let plan = self.plan(filter_subject, options)?;
         let inbox = self.inbox().await?;
-        let (link, info) = create_ephemeral(self, &plan, None, None, &inbox.subject).await?;
+        let (link, info) = ephemeral::create(self, &plan, None, None, &inbox.subject).await?;
         Ok(self.subscription(Source::Ephemeral, plan, link, &info, inbox))
     }
 
@@ -170,32 +170,34 @@ impl Shared {
             self.settings.on_existing_durable,
         )
         .await?;
+        let version = self.connection.version();
+        let incarnation = Incarnation::of(&info, version);
         let link = Link {
             connection: Arc::clone(&self.connection),
             api: Arc::clone(&self.api),
             consumer: names::wire_name(consumer_name),
             steps: plan.steps(),
-            reads_reasons: self.connection.version() >= STRICT_SINCE,
+            reads_reasons: version >= STRICT_SINCE,
             ledger: None,
             refusals: (plan.prefetch == 0).then(|| Refusals::new(&inbox.subject)),
-            gone: self.incarnation(consumer_name, &info.created),
+            gone: self.mark_of(consumer_name, &incarnation),
+            incarnation,
         };
         let source = Source::Durable(consumer_name.to_owned());
         Ok(self.subscription(source, plan, link, &info, inbox))
     }
 
-    /// The mark of the durable `name` that was created at `created`. An earlier
-    /// one of the name is gone.
-    fn incarnation(&self, name: &str, created: &str) -> Arc<AtomicBool> {
+    /// The mark of a durable. An earlier one of the name is gone.
+    fn mark_of(&self, name: &str, incarnation: &Incarnation) -> Arc<AtomicBool> {
         let mut durables = self.durables.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, gone)) = durables.get(name) {
-            if known == created {
+            if !incarnation.differs_from(known) {
                 return Arc::clone(gone);
             }
             gone.store(true, Ordering::Release);
         }
         let gone = Arc::new(AtomicBool::new(false));
-        durables.insert(name.to_owned(), (created.to_owned(), Arc::clone(&gone)));
+        durables.insert(name.to_owned(), (incarnation.clone(), Arc::clone(&gone)));
         gone
     }
 
@@ -212,16 +214,12 @@ impl Shared {
         let generation = self.connection.generation();
         let subject = client.new_inbox();
         let subscribed = client.subscribe(Requests::inbox_pattern(&subject));
-        match time::timeout(self.connection.request_timeout, subscribed).await {
-            Ok(subscribed) => Ok(Inbox {
-                subscriber: subscribed.map_err(|error| failed("subscribe", error))?,
-                subject,
-                generation,
-            }),
-            Err(_) => Err(self
-                .connection
-                .timed_out("subscribe", self.connection.request_timeout)),
-        }
+        let subscribed = self.connection.in_time("subscribe", subscribed).await?;
+        Ok(Inbox {
+            subscriber: subscribed.map_err(|error| failed("subscribe", error))?,
+            subject,
+            generation,
+        })
     }
 
     fn subscription(
@@ -236,12 +234,11 @@ impl Shared {
             Source::Durable(_) => stored_first_sequence(info),
             Source::Ephemeral => plan.first_sequence(),
         };
-        let position = info.delivered.stream_seq.max(first.saturating_sub(1));
         let snapshot = info.config.get("deliver_policy") == Some(&"last_per_subject".into());
         let everything = self.ours_alone
             && !snapshot
             && plan.filter == self.settings.prefix.everything().as_str();
-        let gaps = Gaps::new(first, position, everything);
+        let gaps = Gaps::new(first, info.position(first), everything);
         let shortest_wait = plan.shortest_wait();
         let reader = Reader::new(
             Arc::clone(self),

@@ -17,6 +17,10 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Silence that is taken for the loss of the consumer or of its requests.
 pub(crate) const SILENCE: Duration = HEARTBEAT.saturating_mul(2);
 
+/// A request that every server refuses: heartbeats take up to half of the time.
+pub(crate) const REFUSED: &[u8] =
+    br#"{"batch":1,"expires":1000000000,"idle_heartbeat":1000000000}"#;
+
 /// The requests of one subscription.
 #[derive(Debug)]
 pub(crate) struct Requests {

@@ -8,10 +8,14 @@ use a3s_event_core::{
 };
 use async_nats::{Message, Subject, Subscriber};
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
-use tokio::time;
+use futures_util::StreamExt;
 
-use crate::{reader::Buffered, settle::Link};
+use crate::{
+    error::failed,
+    pull::{self, Requests},
+    reader::Buffered,
+    settle::Link,
+};
 
 /// Most messages that may be on their way when a subscription ends; more would
 /// come again after the ack wait.
@@ -19,6 +23,8 @@ const MOST_UNDERWAY: usize = 4096;
 
 /// Room for heartbeats and other statuses among them.
 const STATUSES: usize = 16;
+
+const STOP: &str = "stop reading";
 
 /// The unread part of a subscription.
 pub(crate) struct Rest {
@@ -29,9 +35,10 @@ pub(crate) struct Rest {
     pub(crate) unseen: VecDeque<Buffered>,
     /// Events that were asked for and have not arrived.
     pub(crate) outstanding: usize,
-    /// Messages read from the inbox; `None` when a connection was lost in
-    /// between, so that client and server count differently.
-    pub(crate) read: Option<u64>,
+    /// Messages read from the inbox.
+    pub(crate) read: u64,
+    /// Whether that was on one connection, so that the server counts alike.
+    pub(crate) counted: bool,
 }
 
 impl Rest {
@@ -45,11 +52,16 @@ impl Rest {
         cap: Option<u64>,
         last: Option<DeliveryHandle>,
     ) -> Result<()> {
+        if !self.counted {
+            self.renew_inbox(link).await?;
+        }
         self.settle_down(link).await?;
         self.end_interest(link).await?;
         // Asked about a consumer, the server drops its requests without interest. Left there, one
         // of them would take the first refused event and put it behind all others.
-        self.ask(link).await?;
+        if link.is_gone().await? {
+            return Ok(());
+        }
         // A delivery that nobody saw was the last permitted one: refusing it brings nothing back.
         let spent = self
             .unseen
@@ -71,21 +83,83 @@ impl Rest {
         }
     }
 
-    /// Waits until nothing is on its way, as far as that can be seen. Every
-    /// answer of the server also proves that it has read what was sent before.
+    /// Waits until nothing is on its way, as far as that can be seen: the
+    /// server may still turn to a request that it has taken note of.
     async fn settle_down(&mut self, link: &Link) -> Result<()> {
-        const ROUNDS: usize = 5;
+        const ROUNDS: usize = 8;
+        const QUIET: usize = 2;
+        let mut quiet = 0;
         for _ in 0..ROUNDS {
-            self.ask(link).await?;
             let before = self.unseen.len();
-            while let Some(Some(message)) = self.inbox.next().now_or_never() {
-                self.take(message);
-            }
-            if self.outstanding == 0 || self.unseen.len() == before {
+            self.pass_fence(link).await?;
+            quiet = if self.unseen.len() == before {
+                quiet + 1
+            } else {
+                0
+            };
+            if self.outstanding == 0 || quiet == QUIET {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Reads on through a subscription of this connection, from where the old
+    /// one was read to.
+    ///
+    /// The client subscribes again after a reconnect and counts on, while the
+    /// server counts from zero: such an inbox has no number to end at.
+    async fn renew_inbox(&mut self, link: &Link) -> Result<()> {
+        let connection = &link.connection;
+        let pattern = Requests::inbox_pattern(&self.subject);
+        let subscribed = connection.client().subscribe(pattern);
+        let subscribed = connection.in_time(STOP, subscribed).await?;
+        let mut renewed = subscribed.map_err(|error| failed(STOP, error))?;
+        self.pass_fence(link).await?;
+        // Up to the fence both have received the same.
+        let fence = self.fence();
+        let copies = async {
+            let mut copies = 0;
+            while let Some(copy) = renewed.next().await {
+                copies += 1;
+                if copy.subject == fence {
+                    break;
+                }
+            }
+            copies
+        };
+        self.read = connection.in_time(STOP, copies).await?;
+        self.inbox = renewed;
+        Ok(())
+    }
+
+    /// Reads up to the answer to a request that the server refuses.
+    ///
+    /// A consumer reads its requests in order, and its messages and refusals
+    /// take one way, so everything that it has sent before lies before this
+    /// answer. The API answers on another way, which can be the shorter one.
+    async fn pass_fence(&mut self, link: &Link) -> Result<()> {
+        let connection = &link.connection;
+        let fence = self.fence();
+        let consumer = link.api.pull(&link.consumer);
+        let payload = Bytes::from_static(pull::REFUSED);
+        connection
+            .send(consumer, Some(fence.clone()), payload)
+            .await?;
+        let passed = async {
+            while let Some(message) = self.inbox.next().await {
+                let passed = message.subject == fence;
+                self.take(message);
+                if passed {
+                    break;
+                }
+            }
+        };
+        connection.in_time(STOP, passed).await
+    }
+
+    fn fence(&self) -> Subject {
+        format!("{}.fence", self.subject).into()
     }
 
     /// Ends the interest without losing what the server sends meanwhile.
@@ -97,41 +171,29 @@ impl Rest {
     /// is made up by messages of our own.
     async fn end_interest(&mut self, link: &Link) -> Result<()> {
         let connection = &link.connection;
-        let ended = match self.read {
-            Some(read) => {
-                let more = self.outstanding.min(MOST_UNDERWAY) + STATUSES;
-                let ended = self.inbox.unsubscribe_after(read + more as u64).await;
-                let filler = Subject::from(format!("{}.end", self.subject));
-                for _ in 0..more {
-                    connection.send(filler.clone(), None, Bytes::new()).await?;
-                }
-                ended
-            }
-            None => self.inbox.drain().await,
-        };
+        let more = self.outstanding.min(MOST_UNDERWAY) + STATUSES;
+        let ended = self.inbox.unsubscribe_after(self.read + more as u64).await;
+        let filler = Subject::from(format!("{}.end", self.subject));
+        for _ in 0..more {
+            connection.send(filler.clone(), None, Bytes::new()).await?;
+        }
         if ended.is_err() {
             // The client has ended: the server gives everything back after the ack wait.
             return Ok(());
         }
-        let read = time::timeout(connection.request_timeout, async {
+        let read = async {
             while let Some(message) = self.inbox.next().await {
                 self.take(message);
             }
-        });
-        if read.await.is_err() {
+        };
+        if connection.in_time(STOP, read).await.is_err() {
             tracing::debug!(consumer = %link.consumer, "an inbox did not end in time");
         }
         Ok(())
     }
 
-    async fn ask(&self, link: &Link) -> Result<()> {
-        let info = link.api.consumer_info(&link.connection, &link.consumer);
-        // A consumer that is gone takes nothing back, which the refusals will find out.
-        info.await.map(drop)
-    }
-
     fn take(&mut self, message: Message) {
-        self.read = self.read.map(|read| read + 1);
+        self.read += 1;
         if message.status.is_none()
             && let Some(waiting) = Buffered::of(message)
         {

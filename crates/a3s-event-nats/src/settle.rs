@@ -1,9 +1,8 @@
 //! Answers to deliveries.
 
 use std::{
-    collections::HashSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -17,9 +16,11 @@ use async_nats::Subject;
 use bytes::Bytes;
 
 use crate::{
-    api::Api,
+    api::{Api, ConsumerState},
     connection::Connection,
     error::{ApiError, Unreachable},
+    incarnation::Incarnation,
+    ledger::Ledger,
     stream::nanoseconds,
 };
 
@@ -38,6 +39,7 @@ pub(crate) struct Link {
     pub(crate) api: Arc<Api>,
     /// The consumer on the wire.
     pub(crate) consumer: String,
+    pub(crate) incarnation: Incarnation,
     /// The backoff that the consumer has.
     pub(crate) steps: Vec<Duration>,
     /// Whether the server reads a reason behind `+TERM`; 2.9 ignores the whole
@@ -50,51 +52,6 @@ pub(crate) struct Link {
     /// Set when the consumer is gone: its name may belong to another one, which
     /// must not hear the answers.
     pub(crate) gone: Arc<AtomicBool>,
-}
-
-/// The delivered and unanswered sequences of an ephemeral subscription.
-#[derive(Debug, Default)]
-pub(crate) struct Ledger(Mutex<Entries>);
-
-#[derive(Debug, Default)]
-struct Entries {
-    unanswered: HashSet<u64>,
-    highest: u64,
-}
-
-impl Ledger {
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes a delivery.
-    pub(crate) fn deliver(&self, sequence: u64) {
-        let mut entries = self.entries();
-        if sequence > entries.highest {
-            entries.highest = sequence;
-            entries.unanswered.insert(sequence);
-        }
-    }
-
-    /// Whether a delivered sequence was answered.
-    pub(crate) fn is_answered(&self, sequence: u64) -> bool {
-        !self.entries().unanswered.contains(&sequence)
-    }
-
-    /// The sequence to go on from: the lowest that is unanswered, or the one
-    /// behind the highest. `None` before the first delivery.
-    pub(crate) fn resume(&self) -> Option<u64> {
-        let entries = self.entries();
-        match entries.unanswered.iter().min() {
-            Some(&lowest) => Some(lowest),
-            None if entries.highest > 0 => Some(entries.highest + 1),
-            None => None,
-        }
-    }
-
-    fn answer(&self, sequence: u64) {
-        self.entries().unanswered.remove(&sequence);
-    }
 }
 
 /// The refusals that the server has not confirmed.
@@ -250,12 +207,20 @@ impl Link {
         confirmed.await.map(drop)
     }
 
-    async fn is_gone(&self) -> Result<bool> {
-        let info = self
-            .api
-            .consumer_info(&self.connection, &self.consumer)
-            .await?;
-        Ok(info.is_err_and(|error| error.no_consumer() || error.is(ApiError::STREAM_NOT_FOUND)))
+    /// Whether `found` has the name of the consumer and is another one.
+    pub(crate) fn is_another(&self, found: &ConsumerState) -> bool {
+        let found = Incarnation::of(found, self.connection.version());
+        found.differs_from(&self.incarnation)
+    }
+
+    /// Whether the consumer does not exist any more; another one of its name
+    /// does not count.
+    pub(crate) async fn is_gone(&self) -> Result<bool> {
+        let info = self.api.consumer_info(&self.connection, &self.consumer);
+        Ok(match info.await? {
+            Ok(found) => self.is_another(&found),
+            Err(error) => error.no_consumer() || error.is(ApiError::STREAM_NOT_FOUND),
+        })
     }
 
     /// A refusal with a delay. The server counts it from the first step of the
@@ -282,27 +247,5 @@ impl Link {
             end -= 1;
         }
         format!("+TERM {}", &reason[..end]).into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ledger_resumes_at_the_lowest_unanswered_sequence() {
-        let ledger = Ledger::default();
-        assert_eq!(ledger.resume(), None);
-        for sequence in [3, 4, 7] {
-            ledger.deliver(sequence);
-        }
-        ledger.answer(3);
-        assert_eq!(ledger.resume(), Some(4));
-        ledger.answer(4);
-        ledger.answer(7);
-        assert_eq!(ledger.resume(), Some(8));
-        // Delivered again by a consumer that was made anew.
-        ledger.deliver(7);
-        assert!(ledger.is_answered(7));
     }
 }

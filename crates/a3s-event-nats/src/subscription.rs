@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -61,7 +61,7 @@ impl SharedReader {
             let Some(rest) = reader.end() else {
                 return Ok(());
             };
-            if reader.is_gone() {
+            if reader.is_gone() || reader.link.gone.load(Ordering::Acquire) {
                 return Ok(());
             }
             let cap = reader.plan.options.delivery_cap();
@@ -102,6 +102,8 @@ pub(crate) struct NatsSubscription {
     settling: Option<BoxFuture<'static, Result<()>>>,
     /// The end of a message that is no event.
     terminating: Option<BoxFuture<'static, EventError>>,
+    /// A close that its caller gave up.
+    closing: Option<BoxFuture<'static, Result<()>>>,
 }
 
 impl NatsSubscription {
@@ -114,7 +116,26 @@ impl NatsSubscription {
             last: None,
             settling: None,
             terminating: None,
+            closing: None,
         }
+    }
+
+    /// Everything that has to be done in the end, or the rest of it.
+    fn end(&mut self) -> BoxFuture<'static, Result<()>> {
+        self.keeper.abort();
+        if let Some(closing) = self.closing.take() {
+            return closing;
+        }
+        let (reader, last) = (self.reader.clone(), self.last.take());
+        let settling = self.settling.take();
+        Box::pin(async move {
+            let settled = match settling {
+                Some(settling) => settling.await,
+                None => Ok(()),
+            };
+            let closed = reader.close(last).await;
+            settled.and(closed)
+        })
     }
 
     /// Acknowledges what `next` handed over last, waiting for a connection: an
@@ -242,23 +263,22 @@ impl Subscription for NatsSubscription {
     }
 
     async fn close(&mut self) -> Result<()> {
-        self.keeper.abort();
-        if let Some(settling) = self.settling.take() {
-            settling.await?;
-        }
-        self.reader.clone().close(self.last.take()).await
+        let end = self.end();
+        // Kept where a caller that stops waiting does not drop it.
+        let closed = self.closing.insert(end).await;
+        self.closing = None;
+        closed
     }
 }
 
 impl Drop for NatsSubscription {
     fn drop(&mut self) {
-        self.keeper.abort();
+        let end = self.end();
         // Giving back needs answers of the server. Without a runtime the
         // events come again after the ack wait.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (reader, last) = (self.reader.clone(), self.last.take());
             runtime.spawn(async move {
-                match reader.close(last).await {
+                match end.await {
                     Ok(()) => {}
                     Err(error @ EventError::Exhausted { .. }) => {
                         tracing::error!(%error, "a dropped subscription had not handed over an event");

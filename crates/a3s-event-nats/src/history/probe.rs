@@ -9,8 +9,8 @@ use crate::{
     api::{Action, Fields, no_stream},
     convert::Delivered,
     error::{ApiError, failed},
+    incarnation::unique_token,
     provider::Shared,
-    recover::unique_token,
     stream::nanoseconds,
 };
 

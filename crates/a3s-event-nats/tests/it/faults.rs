@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,7 +14,7 @@ use a3s_event_core::{
     provider::{EventProvider, Subscription},
     types::{PublishOptions, SubscribeOptions},
 };
-use a3s_event_nats::{NatsConfig, NatsProvider};
+use a3s_event_nats::NatsProvider;
 use a3s_event_nats_server::Server;
 use a3s_event_testkit::{eventually, sample_event, within};
 
@@ -263,7 +262,7 @@ async fn an_ephemeral_that_vanished_goes_on_and_repeats_only_what_was_unanswered
     let server = Server::start().unwrap();
     let provider = provider(server.url()).await;
     publish_many(&provider, "a", 4).await;
-    let config = stream_of(&provider, server.url()).await;
+    let stream = provider.subject_prefix().to_uppercase();
     // Without reading ahead, so that nothing waits in the buffer when the consumer goes.
     let options = SubscribeOptions::default().with_prefetch(0);
     let mut subscription = provider
@@ -278,8 +277,8 @@ async fn an_ephemeral_that_vanished_goes_on_and_repeats_only_what_was_unanswered
     taken.remove(2).ack_confirmed().await.unwrap();
     taken.remove(0).ack_confirmed().await.unwrap();
     let raw = raw(server.url()).await;
-    for consumer in raw.consumers(&config.stream_name).await {
-        let verb = format!("CONSUMER.DELETE.{}.{consumer}", config.stream_name);
+    for consumer in raw.consumers(&stream).await {
+        let verb = format!("CONSUMER.DELETE.{stream}.{consumer}");
         raw.ask(&verb, &serde_json::Value::Null).await;
     }
     publish_many(&provider, "a", 1).await;
@@ -337,127 +336,4 @@ async fn a_stream_that_was_deleted_or_replaced_ends_an_ephemeral_with_a_typed_er
             "{ended:?}"
         );
     }
-}
-
-/// A process that acknowledges, closes and ends at once: the parent runs this
-/// test again as a child, which takes the other branch.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs nats-server"]
-async fn what_a_process_acknowledged_before_close_and_its_end_is_counted() {
-    const EVENTS: usize = 1000;
-    const CHILD: &str = "A3S_EVENT_NATS_CHILD";
-
-    if let Ok(child) = std::env::var(CHILD) {
-        let (url, name) = child.split_once(' ').unwrap();
-        let provider = NatsProvider::connect(named(url, name)).await.unwrap();
-        let mut worker = provider
-            .subscribe_durable("worker", &everything(&provider))
-            .await
-            .unwrap();
-        for _ in 0..EVENTS {
-            next(&mut *worker).await.ack().await.unwrap();
-        }
-        provider.close().await.unwrap();
-        std::process::exit(0);
-    }
-    let server = Server::start().unwrap();
-    let config = config(server.url());
-    let provider = NatsProvider::connect(config.clone()).await.unwrap();
-    publish_many(&provider, "a", EVENTS).await;
-    for _ in 0..5 {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact"])
-            .arg("faults::what_a_process_acknowledged_before_close_and_its_end_is_counted")
-            .env(CHILD, format!("{} {}", server.url(), config.subject_prefix))
-            .status()
-            .unwrap();
-        assert!(child.success());
-        let lag = provider.consumer_info("worker").await.unwrap();
-        assert_eq!((lag.pending, lag.unanswered), (0, 0));
-        provider.unsubscribe("worker").await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs nats-server"]
-async fn two_processes_share_a_durable_and_one_of_them_is_killed() {
-    const EVENTS: u64 = 400;
-    const CHILD: &str = "A3S_EVENT_NATS_SHARING_CHILD";
-
-    let options = SubscribeOptions::default().with_ack_wait_secs(2);
-    if let Ok(child) = std::env::var(CHILD) {
-        let (url, name) = child.split_once(' ').unwrap();
-        let provider = NatsProvider::connect(named(url, name)).await.unwrap();
-        let mut worker = provider
-            .subscribe_durable_with_options("worker", &everything(&provider), &options)
-            .await
-            .unwrap();
-        loop {
-            // Slow, so that it is killed with events in its hands and its buffer.
-            let pending = next(&mut *worker).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            pending.ack().await.unwrap();
-        }
-    }
-    let server = Server::start().unwrap();
-    let config = config(server.url());
-    let provider = NatsProvider::connect(config.clone()).await.unwrap();
-    publish_many(&provider, "a", EVENTS as usize).await;
-    let mut other = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact"])
-        .arg("faults::two_processes_share_a_durable_and_one_of_them_is_killed")
-        .env(CHILD, format!("{} {}", server.url(), config.subject_prefix))
-        .spawn()
-        .unwrap();
-    // It has taken its part of the work.
-    eventually(PATIENCE, || async {
-        provider
-            .consumer_info("worker")
-            .await
-            .is_ok_and(|lag| lag.unanswered > 0 && lag.unanswered + lag.pending < EVENTS - 5)
-    })
-    .await;
-    let done_elsewhere = provider.consumer_info("worker").await.unwrap();
-    let done_elsewhere = EVENTS - done_elsewhere.pending - done_elsewhere.unanswered;
-    let mut worker = provider
-        .subscribe_durable_with_options("worker", &everything(&provider), &options)
-        .await
-        .unwrap();
-    other.kill().unwrap();
-    other.wait().unwrap();
-    let mut seen = BTreeSet::new();
-    loop {
-        let lag = provider.consumer_info("worker").await.unwrap();
-        if lag.pending + lag.unanswered == 0 {
-            break;
-        }
-        let next = tokio::time::timeout(Duration::from_millis(500), worker.next_manual_ack());
-        if let Ok(pending) = next.await {
-            let pending = pending.unwrap().unwrap();
-            seen.insert(pending.received.sequence);
-            pending.ack_confirmed().await.unwrap();
-        }
-    }
-    assert!(done_elsewhere > 0, "the other process did nothing");
-    // Everything was acknowledged by one of the two.
-    assert!(
-        seen.len() as u64 >= EVENTS - done_elsewhere - 250,
-        "{}",
-        seen.len()
-    );
-}
-
-/// A configuration by the name that the parent chose.
-fn named(url: &str, name: &str) -> NatsConfig {
-    NatsConfig {
-        url: url.to_owned(),
-        stream_name: name.to_uppercase(),
-        subject_prefix: name.to_owned(),
-        ..NatsConfig::default()
-    }
-}
-
-/// The configuration of a provider that was connected by [`provider`].
-async fn stream_of(provider: &NatsProvider, url: &str) -> NatsConfig {
-    named(url, provider.subject_prefix())
 }

@@ -121,6 +121,11 @@ async fn with_a_server_that_hangs_every_call_ends_in_time() {
     publish_many(&provider, "a", 1).await;
     let mut subscription = provider.subscribe(&everything(&provider)).await.unwrap();
     let pending = next(&mut *subscription).await;
+    let mut durable = provider
+        .subscribe_durable("worker", &everything(&provider))
+        .await
+        .unwrap();
+    let unanswered = next(&mut *durable).await;
     server.pause().unwrap();
     let since = Instant::now();
     check(
@@ -130,6 +135,11 @@ async fn with_a_server_that_hangs_every_call_ends_in_time() {
         pending.ack_confirmed().await,
     );
     every_call_ends(&server, &provider, false).await;
+    for mut closing in [subscription, durable] {
+        let since = Instant::now();
+        check("close", &server, since, closing.close().await);
+    }
+    drop(unanswered);
     server.resume().unwrap();
     eventually(PATIENCE, || async { provider.health().await.unwrap() }).await;
 }

@@ -1,0 +1,50 @@
+//! Creating a consumer of one subscription.
+
+use std::sync::Arc;
+
+use a3s_event_core::Result;
+
+use crate::{
+    api::{Action, ConsumerState},
+    consumer::{Plan, STRICT_SINCE, check_echo},
+    durable::refused,
+    incarnation::{Incarnation, unique_token},
+    ledger::Ledger,
+    provider::Shared,
+    settle::{Link, Refusals},
+};
+
+/// Creates a consumer of one subscription.
+pub(crate) async fn create(
+    provider: &Shared,
+    plan: &Plan,
+    resume: Option<u64>,
+    ledger: Option<Arc<Ledger>>,
+    inbox: &str,
+) -> Result<(Link, ConsumerState)> {
+    let Shared {
+        connection, api, ..
+    } = provider;
+    let version = connection.version();
+    let name = format!("_e{}", unique_token(connection));
+    let config = plan.ephemeral(&name, version, resume)?;
+    let info = api
+        .create_consumer(connection, &name, &config, Action::Create)
+        .await?
+        .map_err(|error| refused(api, error))?;
+    check_echo(&config, &info)?;
+    let start = info.position(plan.first_sequence());
+    let ledger = ledger.unwrap_or_else(|| Arc::new(Ledger::new(start)));
+    let link = Link {
+        connection: Arc::clone(connection),
+        api: Arc::clone(api),
+        consumer: name,
+        incarnation: Incarnation::of(&info, version),
+        steps: plan.steps(),
+        reads_reasons: version >= STRICT_SINCE,
+        ledger: Some(ledger),
+        refusals: (plan.prefetch == 0).then(|| Refusals::new(inbox)),
+        gone: Arc::default(),
+    };
+    Ok((link, info))
+}

@@ -320,6 +320,10 @@ impl EventBus {
     /// [`EventError::Closed`](a3s_event_core::EventError::Closed). May be
     /// repeated. Dropping the bus does not close the provider.
     ///
+    /// Close it last: an event that a handler still holds can no longer be
+    /// answered afterwards, and comes again. So stop the readers first, let them
+    /// finish what is in hand, and close their subscriptions.
+    ///
     /// # Errors
     ///
     /// What the provider reports; the bus is closed all the same.

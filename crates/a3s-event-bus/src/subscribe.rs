@@ -284,6 +284,10 @@ impl EventBus {
     /// An event that several subjects match is handed over once: it belongs to
     /// the first of them, and the others acknowledge it unseen.
     ///
+    /// Each subject keeps the order of the stream; events of different subjects
+    /// may overtake each other. Where their order matters, one pattern that selects
+    /// them all keeps it: `events.order.>` in place of two subjects below it.
+    ///
     /// The subscription of a durable subscriber follows its filter: it begins
     /// with added subjects, and hands over what is unanswered of removed ones.
     /// Around such a change an event may come twice. When the subscriber is

@@ -248,7 +248,13 @@ pub trait EventProvider: Send + Sync {
     }
 
     /// Ends the provider: open subscriptions end with `None`, answers under way
-    /// are flushed, later calls are [`EventError::Closed`]. May be repeated.
+    /// are flushed, later calls and answers are [`EventError::Closed`]. May be
+    /// repeated.
+    ///
+    /// A backend that is away is waited for, at most as long as for any other
+    /// request. An answer that was not confirmed
+    /// ([`ack_confirmed`](crate::provider::PendingEvent::ack_confirmed)) may then
+    /// be lost, and its event comes again.
     ///
     /// The default does nothing.
     async fn close(&self) -> Result<()> {

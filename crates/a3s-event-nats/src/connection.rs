@@ -236,8 +236,15 @@ impl Connection {
     /// One that was handed in is flushed and left alone.
     pub(crate) async fn end(&self) {
         let limit = self.request_timeout;
-        // Failing to flush a connection that is away loses nothing that was not lost before.
-        let _ = time::timeout(limit, self.client.flush()).await;
+        let flushed = time::timeout(limit, self.client.flush()).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            // What could not be sent was confirmed to nobody.
+            tracing::warn!(
+                server = %self.server,
+                "no connection at the end: unconfirmed answers may be lost, and their events come again"
+            );
+            return;
+        }
         if !self.owned {
             return;
         }

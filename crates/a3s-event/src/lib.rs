@@ -79,7 +79,7 @@
 //! | Lost when the process ends | everything | nothing that was acknowledged |
 //! | Lost when a reader crashes | nothing | nothing |
 //! | Lost when a reader is slow | what leaves retention first; counted and logged | the same |
-//! | Order | that of the stream, redeliveries first | the same |
+//! | Order within a subscribed pattern | that of the stream, redeliveries first | the same |
 //! | Shared by several processes | no | yes |
 //! | Options honored | all | all |
 //!
@@ -103,6 +103,10 @@
 //!
 //! What runs inside one process is on, what brings a network stack is off.
 //! Features only add: the traits are there without any.
+//!
+//! Items below come from single crates that libraries may depend on instead, and
+//! their examples name those: read `a3s_event_core` and `a3s_event_bus` as
+//! `a3s_event`, `a3s_event_memory` as `a3s_event::provider::memory`.
 
 #[doc(inline)]
 pub use a3s_event_bus::EventBus;

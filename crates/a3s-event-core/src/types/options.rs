@@ -119,11 +119,15 @@ impl PublishOptions {
 #[serde(rename_all = "camelCase")]
 pub struct SubscribeOptions {
     /// How often an event is delivered at most; `None`, 0 and −1 are unlimited.
+    /// With a cap nothing is read ahead, because a delivery that nobody saw would
+    /// count: over a network each event costs a round trip, and several handles
+    /// make up for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deliver: Option<i64>,
     /// Seconds to wait for an answer to the first, second, … delivery before
     /// the next one; the last step repeats. Replaces `ack_wait_secs`. Says
-    /// nothing about a plain nak, which redelivers at once.
+    /// nothing about a plain nak, which redelivers at once: a handler that fails
+    /// and wants to wait answers with a delay of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backoff_secs: Vec<u64>,
     /// How many events may be unanswered over all handles of the consumer;

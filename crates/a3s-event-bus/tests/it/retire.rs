@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},

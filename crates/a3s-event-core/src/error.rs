@@ -221,7 +221,8 @@ pub enum EventError {
 
     /// A durable consumer exists with another configuration.
     #[error(
-        "consumer `{consumer}` exists with another configuration: {}; open it with the stored one, or unsubscribe it first",
+        "consumer `{consumer}` exists with another configuration: {}; open it with the stored one, update it where the \
+         provider can (`on_existing_durable`), or remove it and with it its position",
         differences.join(", ")
     )]
     #[non_exhaustive]
@@ -233,7 +234,11 @@ pub enum EventError {
     },
 
     /// A stream exists with another configuration.
-    #[error("stream `{stream}` exists with another configuration: {}", differences.join(", "))]
+    #[error(
+        "stream `{stream}` exists with another configuration: {}; ask for the stored one, or update or take it as it is \
+         where the provider can (`on_existing`)",
+        differences.join(", ")
+    )]
     #[non_exhaustive]
     StreamMismatch {
         /// The stream.

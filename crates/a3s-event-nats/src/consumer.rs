@@ -12,6 +12,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     api::{ConsumerState, Fields, number, text},
+    client::LARGEST_PREFETCH,
     error::failed,
     names,
     stream::nanoseconds,
@@ -59,7 +60,6 @@ impl Plan {
         let pattern = prefix.parse_pattern(filter_subject)?;
         options.validate()?;
         let prefetch = options.prefetch.unwrap_or(default_prefetch);
-        crate::client::check_prefetch(prefetch)?;
         if !options.backoff_secs.is_empty() && options.ack_wait_secs.is_some() {
             tracing::warn!("backoff_secs replaces ack_wait_secs, which has no effect");
         }
@@ -69,7 +69,8 @@ impl Plan {
             // A delivery counts when the server sends it, seen or not.
             prefetch: match options.delivery_cap() {
                 Some(_) => 0,
-                None => prefetch,
+                // A permission and no demand: as many as the client can hold.
+                None => prefetch.min(LARGEST_PREFETCH),
             },
         })
     }
@@ -383,6 +384,12 @@ mod tests {
             plan(SubscribeOptions::default().with_max_deliver(0)).prefetch,
             200
         );
+    }
+
+    #[test]
+    fn nothing_forbids_a_prefetch_beyond_what_the_client_holds() {
+        let options = SubscribeOptions::default().with_prefetch(usize::MAX);
+        assert_eq!(plan(options).prefetch, LARGEST_PREFETCH);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use a3s_event_core::{
     EventError, Result,
-    subject::{SubjectPattern, SubjectPrefix},
+    subject::SubjectPrefix,
     types::{DeliverPolicy, SubscribeOptions},
 };
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ impl Plan {
             tracing::warn!("backoff_secs replaces ack_wait_secs, which has no effect");
         }
         Ok(Self {
-            filter: narrowed(&pattern, prefix),
+            filter: pattern.as_str().to_owned(),
             options: options.clone(),
             // A delivery counts when the server sends it, seen or not.
             prefetch: match options.delivery_cap() {
@@ -329,20 +329,6 @@ fn fingerprint(fields: &Fields) -> u64 {
     512 + first.fold(0_u64, |number, &byte| number << 8 | u64::from(byte)) % VALUES
 }
 
-/// The part of `pattern` that lies below `prefix`: equal filters get one form,
-/// and nothing outside the prefix is ever delivered.
-pub(crate) fn narrowed(pattern: &SubjectPattern, prefix: &SubjectPrefix) -> String {
-    let mut tokens = pattern.as_str().split('.');
-    for _ in prefix.as_str().split('.') {
-        if tokens.next() == Some(">") {
-            return prefix.everything().as_str().to_owned();
-        }
-    }
-    // The two overlap, so each token of the prefix is met by itself or a `*`.
-    let rest: Vec<&str> = tokens.collect();
-    format!("{prefix}.{}", rest.join("."))
-}
-
 /// The lowest sequence that a durable was told to start with.
 pub(crate) fn stored_first_sequence(info: &ConsumerState) -> u64 {
     u64::try_from(number(&info.config, "opt_start_seq")).unwrap_or(0)
@@ -355,22 +341,6 @@ mod tests {
     fn plan(options: SubscribeOptions) -> Plan {
         let prefix = SubjectPrefix::parse("events").unwrap();
         Plan::new(&prefix, "events.a.>", &options, 200).unwrap()
-    }
-
-    #[test]
-    fn patterns_are_narrowed_to_the_prefix() {
-        let check = |prefix: &str, pattern: &str, expected: &str| {
-            let prefix = SubjectPrefix::parse(prefix).unwrap();
-            let pattern = prefix.parse_pattern(pattern).unwrap();
-            assert_eq!(narrowed(&pattern, &prefix), expected);
-        };
-        check("events", ">", "events.>");
-        check("events", "events.>", "events.>");
-        check("events", "*.a", "events.a");
-        check("events", "*.*.x", "events.*.x");
-        check("a.b", "a.>", "a.b.>");
-        check("a.b", "*.b.c", "a.b.c");
-        check("a.b", "a.*.>", "a.b.>");
     }
 
     #[test]

@@ -143,13 +143,6 @@ pub(crate) fn seconds_bounded(seconds: u64) -> Duration {
 fn headers(event: &Event, options: &PublishOptions) -> Result<Option<HeaderMap>> {
     let mut headers = HeaderMap::new();
     if let Some(msg_id) = &options.msg_id {
-        // The server cuts white space off, so that two ids would meet.
-        if msg_id.trim() != msg_id {
-            return Err(EventError::invalid_option(
-                "msg_id",
-                "must not begin or end with white space",
-            ));
-        }
         let value: HeaderValue = msg_id
             .parse()
             .map_err(|_| EventError::invalid_option("msg_id", "must not hold a line break"))?;

@@ -312,8 +312,12 @@ fn start(fields: &mut Fields, policy: &DeliverPolicy) -> Result<()> {
     Ok(())
 }
 
+/// An instant as the server reads it, which counts nanoseconds in 64 bits: what
+/// is later is as far in the future.
 fn rfc3339(millis: u64) -> Result<String> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+    const LATEST: i128 = i64::MAX as i128;
+    let nanos = (i128::from(millis) * 1_000_000).min(LATEST);
+    OffsetDateTime::from_unix_timestamp_nanos(nanos)
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())
         .ok_or_else(|| EventError::invalid_option("deliver_policy", "the start time is too late"))
@@ -371,6 +375,14 @@ mod tests {
         assert_eq!(fields["backoff"], json!([1_000_000_000]));
         assert_eq!(fields["ack_wait"], json!(1_000_000_000));
         assert_eq!(fields["max_deliver"], json!(2));
+    }
+
+    #[test]
+    fn a_start_time_beyond_what_a_server_counts_is_its_latest() {
+        assert_eq!(rfc3339(0).unwrap(), "1970-01-01T00:00:00Z");
+        let latest = rfc3339(u64::MAX).unwrap();
+        assert_eq!(latest, "2262-04-11T23:47:16.854775807Z");
+        assert_eq!(rfc3339(9_300_000_000_000).unwrap(), latest);
     }
 
     #[test]

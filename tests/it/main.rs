@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod custom_provider;
+#[cfg(feature = "full")]
+mod equivalence;
 mod facade_paths;
 #[allow(
     unreachable_pub,

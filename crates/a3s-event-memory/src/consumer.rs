@@ -21,7 +21,7 @@ use crate::{
     window::{Pending, Phase, Window},
 };
 
-pub(crate) use settings::Settings;
+pub(crate) use settings::{Settings, difference};
 
 /// A consumer of the stream: a position, the unanswered deliveries and what has
 /// to come again. Durables are shared by handles, an ephemeral one has a single

@@ -15,7 +15,7 @@ use crate::{
     aftermath::Aftermath,
     builder::MemoryProviderBuilder,
     config::MemoryConfig,
-    consumer::{Consumer, Settings},
+    consumer::{Consumer, Settings, difference},
     store::Store,
     subscription::MemorySubscription,
 };
@@ -115,8 +115,8 @@ impl MemoryProvider {
         if let Some(existing) = durables.get(name) {
             let mut differences = existing.settings().differences(&Settings::new(options));
             if *existing.filter() != filter {
-                let stored = existing.filter();
-                differences.insert(0, format!("filter is `{stored}`, asked for `{filter}`"));
+                let [wanted, stored] = [&filter, existing.filter()].map(|f| format!("\"{f}\""));
+                differences.insert(0, difference("filter_subject", &wanted, &stored));
             }
             if differences.is_empty() {
                 return Ok(Arc::clone(existing));
@@ -218,6 +218,9 @@ impl EventProvider for MemoryProvider {
 
     async fn publish_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
         let prefix = self.store.prefix()?;
+        if self.store.is_closed() {
+            return Err(EventError::closed("the memory provider"));
+        }
         for event in events {
             let checked = prefix
                 .check_subject(&event.subject)

@@ -24,7 +24,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Most events that a subscription may read ahead: the client drops what
 /// exceeds its own queue of 65,536.
-const LARGEST_PREFETCH: usize = 32_768;
+pub(crate) const LARGEST_PREFETCH: usize = 32_768;
 
 /// Connects a [`NatsProvider`] with more than a [`NatsConfig`] says.
 ///
@@ -241,7 +241,10 @@ impl NatsProviderBuilder {
         self.config.validate()?;
         self.stream.validate(&self.config)?;
         if self.prefetch > LARGEST_PREFETCH {
-            return Err(prefetch_too_large());
+            return Err(EventError::invalid_option(
+                "prefetch",
+                format!("must be at most {LARGEST_PREFETCH}"),
+            ));
         }
         if let Some(domain) = &self.domain {
             a3s_event_core::subject::validate_category(domain)
@@ -343,18 +346,6 @@ impl fmt::Debug for NatsProviderBuilder {
             .field("on_existing_durable", &self.on_existing_durable)
             .finish()
     }
-}
-
-/// Refuses a prefetch that the client could not hold.
-pub(crate) fn check_prefetch(events: usize) -> Result<()> {
-    if events > LARGEST_PREFETCH {
-        return Err(prefetch_too_large());
-    }
-    Ok(())
-}
-
-fn prefetch_too_large() -> EventError {
-    EventError::invalid_option("prefetch", format!("must be at most {LARGEST_PREFETCH}"))
 }
 
 /// Doubles from a millisecond.

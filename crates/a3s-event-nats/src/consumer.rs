@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use a3s_event_core::{
     EventError, Result,
-    subject::{SubjectPattern, SubjectPrefix},
+    subject::SubjectPrefix,
     types::{DeliverPolicy, SubscribeOptions},
 };
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     api::{ConsumerState, Fields, number, text},
+    client::LARGEST_PREFETCH,
     error::failed,
     names,
     stream::nanoseconds,
@@ -59,17 +60,17 @@ impl Plan {
         let pattern = prefix.parse_pattern(filter_subject)?;
         options.validate()?;
         let prefetch = options.prefetch.unwrap_or(default_prefetch);
-        crate::client::check_prefetch(prefetch)?;
         if !options.backoff_secs.is_empty() && options.ack_wait_secs.is_some() {
             tracing::warn!("backoff_secs replaces ack_wait_secs, which has no effect");
         }
         Ok(Self {
-            filter: narrowed(&pattern, prefix),
+            filter: pattern.as_str().to_owned(),
             options: options.clone(),
             // A delivery counts when the server sends it, seen or not.
             prefetch: match options.delivery_cap() {
                 Some(_) => 0,
-                None => prefetch,
+                // A permission and no demand: as many as the client can hold.
+                None => prefetch.min(LARGEST_PREFETCH),
             },
         })
     }
@@ -187,6 +188,11 @@ impl Plan {
     ) -> Vec<String> {
         let mut wanted = self.shared_fields(version);
         wanted.insert("description".to_owned(), json!(names::description(name)));
+        let stored_steps = found.get("backoff").filter(|steps| !steps.is_null());
+        if stored_steps.is_some() || wanted.contains_key("backoff") {
+            // The ack wait only repeats the first of the steps, which replace it.
+            wanted.remove("ack_wait");
+        }
         let mut differences: Vec<String> = wanted
             .iter()
             .filter(|(field, value)| !agrees(field, value, found.get(*field)))
@@ -196,9 +202,9 @@ impl Plan {
             })
             .collect();
         if !wanted.contains_key("backoff")
-            && let Some(found) = found.get("backoff").filter(|steps| !steps.is_null())
+            && let Some(steps) = stored_steps
         {
-            differences.push(shown("backoff", &Value::Null, found));
+            differences.push(shown("backoff", &Value::Null, steps));
         }
         if !text(found, "deliver_subject").is_empty() {
             differences.push("it is a push consumer".to_owned());
@@ -311,8 +317,12 @@ fn start(fields: &mut Fields, policy: &DeliverPolicy) -> Result<()> {
     Ok(())
 }
 
+/// An instant as the server reads it, which counts nanoseconds in 64 bits: what
+/// is later is as far in the future.
 fn rfc3339(millis: u64) -> Result<String> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+    const LATEST: i128 = i64::MAX as i128;
+    let nanos = (i128::from(millis) * 1_000_000).min(LATEST);
+    OffsetDateTime::from_unix_timestamp_nanos(nanos)
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())
         .ok_or_else(|| EventError::invalid_option("deliver_policy", "the start time is too late"))
@@ -326,20 +336,6 @@ fn fingerprint(fields: &Fields) -> u64 {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     let first = digest.as_ref().iter().take(8);
     512 + first.fold(0_u64, |number, &byte| number << 8 | u64::from(byte)) % VALUES
-}
-
-/// The part of `pattern` that lies below `prefix`: equal filters get one form,
-/// and nothing outside the prefix is ever delivered.
-pub(crate) fn narrowed(pattern: &SubjectPattern, prefix: &SubjectPrefix) -> String {
-    let mut tokens = pattern.as_str().split('.');
-    for _ in prefix.as_str().split('.') {
-        if tokens.next() == Some(">") {
-            return prefix.everything().as_str().to_owned();
-        }
-    }
-    // The two overlap, so each token of the prefix is met by itself or a `*`.
-    let rest: Vec<&str> = tokens.collect();
-    format!("{prefix}.{}", rest.join("."))
 }
 
 /// The lowest sequence that a durable was told to start with.
@@ -357,22 +353,6 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_narrowed_to_the_prefix() {
-        let check = |prefix: &str, pattern: &str, expected: &str| {
-            let prefix = SubjectPrefix::parse(prefix).unwrap();
-            let pattern = prefix.parse_pattern(pattern).unwrap();
-            assert_eq!(narrowed(&pattern, &prefix), expected);
-        };
-        check("events", ">", "events.>");
-        check("events", "events.>", "events.>");
-        check("events", "*.a", "events.a");
-        check("events", "*.*.x", "events.*.x");
-        check("a.b", "a.>", "a.b.>");
-        check("a.b", "*.b.c", "a.b.c");
-        check("a.b", "a.*.>", "a.b.>");
-    }
-
-    #[test]
     fn a_cap_on_deliveries_forbids_reading_ahead() {
         assert_eq!(plan(SubscribeOptions::default()).prefetch, 200);
         assert_eq!(
@@ -386,6 +366,12 @@ mod tests {
     }
 
     #[test]
+    fn nothing_forbids_a_prefetch_beyond_what_the_client_holds() {
+        let options = SubscribeOptions::default().with_prefetch(usize::MAX);
+        assert_eq!(plan(options).prefetch, LARGEST_PREFETCH);
+    }
+
+    #[test]
     fn unreachable_backoff_steps_are_not_sent() {
         let options = SubscribeOptions::default()
             .with_backoff_secs([1, 5, 30])
@@ -394,6 +380,14 @@ mod tests {
         assert_eq!(fields["backoff"], json!([1_000_000_000]));
         assert_eq!(fields["ack_wait"], json!(1_000_000_000));
         assert_eq!(fields["max_deliver"], json!(2));
+    }
+
+    #[test]
+    fn a_start_time_beyond_what_a_server_counts_is_its_latest() {
+        assert_eq!(rfc3339(0).unwrap(), "1970-01-01T00:00:00Z");
+        let latest = rfc3339(u64::MAX).unwrap();
+        assert_eq!(latest, "2262-04-11T23:47:16.854775807Z");
+        assert_eq!(rfc3339(9_300_000_000_000).unwrap(), latest);
     }
 
     #[test]
@@ -431,7 +425,6 @@ mod tests {
         assert_eq!(
             other.differences("d", (2, 12), &stored),
             [
-                "ack_wait_secs: 1 wanted, 30 stored",
                 "backoff_secs: [1, 2] wanted, none stored",
                 "max_ack_pending: 7 wanted, 1000 stored",
             ]

@@ -21,7 +21,7 @@ use crate::{
     client::NatsProviderBuilder,
     config::NatsConfig,
     connection::Connection,
-    consumer::{ExistingDurable, Plan, STRICT_SINCE, narrowed, stored_first_sequence},
+    consumer::{ExistingDurable, Plan, STRICT_SINCE, stored_first_sequence},
     durable, ephemeral,
     error::{ApiError, NATS, failed},
     history,
@@ -260,14 +260,14 @@ impl Shared {
         ))
     }
 
-    /// The filter of a history, below the prefix.
+    /// The filter of a history.
     fn history_filter(&self, filter_subject: Option<&str>) -> Result<String> {
         let prefix = &self.settings.prefix;
         let pattern: SubjectPattern = match filter_subject {
             Some(filter) => prefix.parse_pattern(filter)?,
             None => prefix.everything().clone(),
         };
-        Ok(narrowed(&pattern, prefix))
+        Ok(pattern.as_str().to_owned())
     }
 
     pub(crate) async fn stream_info(&self) -> Result<StreamInfo> {

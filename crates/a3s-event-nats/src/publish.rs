@@ -57,19 +57,23 @@ impl Shared {
             .connection
             .request(PUBLISH, subject, headers, payload, limit)
             .await?;
+        let behind = |expected: u64| expected.checked_add(1);
         match (self.stored(&answer)?, options.expected_sequence) {
             // Servers before 2.12 look at the id first: a repeat of another event than the one
             // behind the expected sequence is a conflict all the same.
-            (Ok(stored), Some(expected)) if stored.duplicate && stored.seq != expected + 1 => {
+            (Ok(stored), Some(expected))
+                if stored.duplicate && Some(stored.seq) != behind(expected) =>
+            {
                 Err(self.conflict(expected).await?)
             }
             (Ok(stored), _) => Ok(stored.seq),
             (Err(error), Some(expected)) if error.is(ApiError::WRONG_LAST_SEQUENCE) => {
                 // Servers from 2.12 on look at the sequence first, which makes a repeat a conflict.
                 if let Some(msg_id) = &options.msg_id
-                    && self.holds(expected + 1, msg_id).await?
+                    && let Some(original) = behind(expected)
+                    && self.holds(original, msg_id).await?
                 {
-                    return Ok(expected + 1);
+                    return Ok(original);
                 }
                 match last_sequence_in(&error.description) {
                     Some(actual) => Err(EventError::conflict(expected, actual)),
@@ -143,13 +147,6 @@ pub(crate) fn seconds_bounded(seconds: u64) -> Duration {
 fn headers(event: &Event, options: &PublishOptions) -> Result<Option<HeaderMap>> {
     let mut headers = HeaderMap::new();
     if let Some(msg_id) = &options.msg_id {
-        // The server cuts white space off, so that two ids would meet.
-        if msg_id.trim() != msg_id {
-            return Err(EventError::invalid_option(
-                "msg_id",
-                "must not begin or end with white space",
-            ));
-        }
         let value: HeaderValue = msg_id
             .parse()
             .map_err(|_| EventError::invalid_option("msg_id", "must not hold a line break"))?;

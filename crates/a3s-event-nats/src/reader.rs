@@ -10,7 +10,7 @@ mod timer;
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -86,7 +86,12 @@ pub(crate) struct Reader {
 /// Why nothing more comes.
 enum End {
     Closed,
-    Gone { what: &'static str, name: String },
+    Gone {
+        what: &'static str,
+        name: String,
+        /// Whether the caller knows.
+        told: bool,
+    },
 }
 
 impl Reader {
@@ -131,7 +136,7 @@ impl Reader {
     pub(crate) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffered>>> {
         loop {
             let up = self.notice_connection();
-            if let Some(end) = &self.end {
+            if let Some(end) = &mut self.end {
                 return Poll::Ready(end.outcome());
             }
             if up {
@@ -203,10 +208,16 @@ impl Reader {
     /// Notices what became of the connection; says whether it is up.
     fn notice_connection(&mut self) -> bool {
         let connection = &self.provider.connection;
+        let (generation, up) = (connection.generation(), connection.is_up());
         if connection.is_closed() {
             self.end.get_or_insert(End::Closed);
         }
-        let (generation, up) = (connection.generation(), connection.is_up());
+        if self.link.gone.load(Ordering::Acquire)
+            && let Source::Durable(name) = &self.source
+        {
+            // Another consumer may have the name by now, which is not ours to read.
+            self.end_without("consumer", name.clone());
+        }
         if up && generation != self.generation {
             // What was asked for is gone with the old connection: ask at once.
             self.generation = generation;
@@ -226,11 +237,21 @@ impl Reader {
         up
     }
 
+    /// What the subscription reads from is gone.
+    fn end_without(&mut self, what: &'static str, name: String) {
+        let told = false;
+        self.end.get_or_insert(End::Gone { what, name, told });
+    }
+
     /// Restarts the wait of everything that nobody has seen yet. Called under
     /// the lock that hands events out, so that no in-progress can follow the
     /// answer to an event.
     pub(crate) fn keep_alive(&mut self, cx: &mut Context<'_>) {
-        if self.end.is_some() || self.doubtful || !self.provider.connection.is_up() {
+        if self.end.is_some()
+            || self.is_gone()
+            || self.doubtful
+            || !self.provider.connection.is_up()
+        {
             return;
         }
         self.drain_inbox(cx);
@@ -263,8 +284,18 @@ impl Reader {
     }
 
     /// Whether the consumer is gone, so that nothing can be given back to it.
-    pub(crate) const fn is_gone(&self) -> bool {
-        matches!(self.end, Some(End::Gone { .. }))
+    pub(crate) fn is_gone(&self) -> bool {
+        let removed = self.link.gone.load(Ordering::Acquire);
+        let is_durable = matches!(self.source, Source::Durable(_));
+        (is_durable && removed) || matches!(self.end, Some(End::Gone { .. }))
+    }
+
+    /// Ends the answers of an ephemeral subscription that is about to end: its
+    /// consumer goes with it, and may be half gone when they arrive.
+    pub(crate) fn end_answers(&self) {
+        if matches!(self.source, Source::Ephemeral) {
+            self.link.gone.store(true, Ordering::Release);
+        }
     }
 
     pub(crate) const fn missed(&self) -> u64 {
@@ -273,10 +304,14 @@ impl Reader {
 }
 
 impl End {
-    fn outcome(&self) -> Result<Option<Buffered>> {
+    /// An error for what is gone, once: nothing follows it.
+    fn outcome(&mut self) -> Result<Option<Buffered>> {
         match self {
-            Self::Closed => Ok(None),
-            Self::Gone { what, name } => Err(EventError::not_found(*what, name)),
+            Self::Gone { what, name, told } if !*told => {
+                *told = true;
+                Err(EventError::not_found(*what, name))
+            }
+            Self::Closed | Self::Gone { .. } => Ok(None),
         }
     }
 }

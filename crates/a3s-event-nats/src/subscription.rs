@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -61,7 +61,7 @@ impl SharedReader {
             let Some(rest) = reader.end() else {
                 return Ok(());
             };
-            if reader.is_gone() || reader.link.gone.load(Ordering::Acquire) {
+            if reader.is_gone() {
                 return Ok(());
             }
             let cap = reader.plan.options.delivery_cap();
@@ -123,6 +123,7 @@ impl NatsSubscription {
     /// Everything that has to be done in the end, or the rest of it.
     fn end(&mut self) -> BoxFuture<'static, Result<()>> {
         self.keeper.abort();
+        self.reader.lock().end_answers();
         if let Some(closing) = self.closing.take() {
             return closing;
         }

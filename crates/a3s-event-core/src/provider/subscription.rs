@@ -15,8 +15,8 @@ use crate::{
 ///
 /// `Ok(None)` means that the subscription or its provider was closed: nothing
 /// more comes. An error leaves the subscription usable unless it says that the
-/// consumer is gone ([`EventError::NotFound`]) or that something is closed
-/// ([`EventError::Closed`]).
+/// consumer is gone ([`EventError::NotFound`]), which is said once, or that
+/// something is closed ([`EventError::Closed`]).
 ///
 /// # For implementers
 ///

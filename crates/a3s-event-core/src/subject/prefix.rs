@@ -87,21 +87,42 @@ impl SubjectPrefix {
         ))
     }
 
-    /// Checks and parses a pattern that is about to be used as a filter.
+    /// Checks and parses a pattern that is about to be used as a filter, and
+    /// returns the part of it that lies below the prefix: patterns that select
+    /// the same here are equal.
     ///
     /// # Errors
     ///
     /// [`EventError::InvalidSubject`] when it is malformed or can match nothing
     /// below the prefix.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use a3s_event_core::subject::SubjectPrefix;
+    ///
+    /// let prefix = SubjectPrefix::parse("events")?;
+    /// assert_eq!(prefix.parse_pattern(">")?.as_str(), "events.>");
+    /// assert_eq!(prefix.parse_pattern("*.market.forex")?.as_str(), "events.market.forex");
+    /// # Ok::<(), a3s_event_core::EventError>(())
+    /// ```
     pub fn parse_pattern(&self, pattern: &str) -> Result<SubjectPattern> {
         let parsed = SubjectPattern::parse(pattern)?;
-        if parsed.overlaps(&self.everything) {
-            return Ok(parsed);
+        if !parsed.overlaps(&self.everything) {
+            return Err(EventError::invalid_subject(
+                pattern,
+                format!("can match nothing below the prefix `{}`", self.prefix),
+            ));
         }
-        Err(EventError::invalid_subject(
-            pattern,
-            format!("can match nothing below the prefix `{}`", self.prefix),
-        ))
+        let mut tokens = pattern.split('.');
+        for _ in self.prefix.split('.') {
+            if tokens.next() == Some(">") {
+                return Ok(self.everything.clone());
+            }
+        }
+        // The two overlap, so each token of the prefix is met by itself or a `*`.
+        let rest: Vec<&str> = tokens.collect();
+        SubjectPattern::parse(&format!("{}.{}", self.prefix, rest.join(".")))
     }
 }
 

@@ -132,6 +132,21 @@ fn patterns_that_match_nothing_below_the_prefix_are_refused() {
 }
 
 #[test]
+fn patterns_are_narrowed_to_the_prefix() {
+    let check = |prefix: &str, pattern: &str, expected: &str| {
+        let prefix = SubjectPrefix::parse(prefix).unwrap();
+        assert_eq!(prefix.parse_pattern(pattern).unwrap().as_str(), expected);
+    };
+    check("events", ">", "events.>");
+    check("events", "events.>", "events.>");
+    check("events", "*.a", "events.a");
+    check("events", "*.*.x", "events.*.x");
+    check("a.b", "a.>", "a.b.>");
+    check("a.b", "*.b.c", "a.b.c");
+    check("a.b", "a.*.>", "a.b.>");
+}
+
+#[test]
 fn subjects_outside_the_prefix_are_refused() {
     let prefix = SubjectPrefix::parse("events").unwrap();
     assert!(prefix.check_subject("events.a").is_ok());

@@ -60,8 +60,9 @@ impl PublishOptions {
     ///
     /// # Errors
     ///
-    /// [`EventError::InvalidOption`] for a `msg_id` that is empty or holds a
-    /// control character (it travels in a header), and for a timeout of 0.
+    /// [`EventError::InvalidOption`] for a `msg_id` that is empty, holds a control
+    /// character, or begins or ends with white space (it travels in a header),
+    /// and for a timeout of 0.
     pub fn validate(&self) -> Result<()> {
         if let Some(msg_id) = &self.msg_id {
             if msg_id.is_empty() {
@@ -71,6 +72,13 @@ impl PublishOptions {
                 return Err(EventError::invalid_option(
                     "msg_id",
                     "must not hold control characters",
+                ));
+            }
+            // Headers lose it on the way, so that two ids would meet.
+            if msg_id.trim() != msg_id {
+                return Err(EventError::invalid_option(
+                    "msg_id",
+                    "must not begin or end with white space",
                 ));
             }
         }

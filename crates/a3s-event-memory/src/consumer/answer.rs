@@ -56,16 +56,16 @@ impl Consumer {
                 return;
             };
             match delay {
-                // What is queued comes anyway, and what came as often as it may
-                // does not.
-                Some(delay)
-                    if pending.phase != Phase::Queued
-                        && !self.settings.is_exhausted(pending.deliveries) =>
-                {
+                // The last refusal says when. What came as often as it may does
+                // not come then, but keeps its place until it would.
+                Some(delay) => {
+                    if pending.phase == Phase::Queued {
+                        state.again.retain(|&queued| queued != position);
+                    }
                     let at = now.saturating_add(nanos(delay));
                     state.schedule.delay(&mut state.window, position, at);
                 }
-                _ => self.queue(state, position, after),
+                None => self.queue(state, position, after),
             }
             state.tell(after);
         });

@@ -27,37 +27,55 @@ impl Settings {
         }
     }
 
-    /// What differs between these settings and the ones that are asked for.
-    pub(crate) fn differences(&self, asked: &Self) -> Vec<String> {
+    /// What differs between these settings and the ones that are `wanted`.
+    pub(crate) fn differences(&self, wanted: &Self) -> Vec<String> {
         let mut differences = Vec::new();
-        let mut compare = |field: &str, stored: String, asked: String| {
-            if stored != asked {
-                differences.push(format!("{field} is {stored}, asked for {asked}"));
+        let mut compare = |field: &str, stored: String, wanted: String| {
+            if stored != wanted {
+                differences.push(difference(field, &wanted, &stored));
             }
         };
-        let limit =
-            |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
-        let steps = |settings: &Self| format!("{:?}", settings.backoff_secs);
-        compare("backoff_secs", steps(self), steps(asked));
+        let limit = |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |n| n.to_string());
+        let steps = |settings: &Self| match settings.reachable_steps() {
+            [] => "none".to_owned(),
+            steps => format!("{steps:?}"),
+        };
+        compare("backoff_secs", steps(self), steps(wanted));
         // A backoff replaces the ack wait, which then says nothing.
-        if self.backoff_secs.is_empty() && asked.backoff_secs.is_empty() {
+        if self.reachable_steps().is_empty() && wanted.reachable_steps().is_empty() {
             compare(
                 "ack_wait_secs",
-                self.ack_wait_secs.to_string(),
-                asked.ack_wait_secs.to_string(),
+                self.first_wait().to_string(),
+                wanted.first_wait().to_string(),
             );
         }
         compare(
             "max_deliver",
             limit(self.max_deliver),
-            limit(asked.max_deliver),
+            limit(wanted.max_deliver),
         );
         compare(
             "max_ack_pending",
             limit(self.max_ack_pending),
-            limit(asked.max_ack_pending),
+            limit(wanted.max_ack_pending),
         );
         differences
+    }
+
+    /// The steps of the backoff that a further delivery follows.
+    fn reachable_steps(&self) -> &[u64] {
+        let steps = self.backoff_secs.as_slice();
+        let cap = self.max_deliver.and_then(|cap| usize::try_from(cap).ok());
+        match cap {
+            Some(cap) if cap <= steps.len() => &steps[..cap - 1],
+            _ => steps,
+        }
+    }
+
+    /// The wait after the first delivery.
+    fn first_wait(&self) -> u64 {
+        let first = self.backoff_secs.first().copied();
+        first.unwrap_or(self.ack_wait_secs)
     }
 
     pub(super) fn schedule(&self) -> Schedule {
@@ -74,4 +92,9 @@ impl Settings {
         self.max_deliver
             .is_some_and(|cap| u64::from(deliveries) >= cap)
     }
+}
+
+/// How a difference between two consumers reads, on every provider.
+pub(crate) fn difference(field: &str, wanted: &str, stored: &str) -> String {
+    format!("{field}: {wanted} wanted, {stored} stored")
 }

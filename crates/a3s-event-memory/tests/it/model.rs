@@ -217,16 +217,16 @@ impl Model {
             .position(|pending| pending.sequence == sequence);
         let Some(index) = index else { return };
         let wait = self.wait(self.pending[index].deliveries);
-        let cap = self.setup.max_deliver.map_or(u64::MAX, |cap| cap as u64);
         let pending = &mut self.pending[index];
         match answer {
             Answer::Ack | Answer::Term => {
                 self.pending.remove(index);
             }
-            Answer::NakAfter(millis) if pending.due != Due::Queued && pending.deliveries < cap => {
+            Answer::NakAfter(millis) => {
+                self.again.retain(|&queued| queued != sequence);
                 pending.due = Due::Delayed(now + Duration::from_millis(millis));
             }
-            Answer::Nak | Answer::NakAfter(_) => self.queue(sequence),
+            Answer::Nak => self.queue(sequence),
             Answer::InProgress if pending.due != Due::Queued => {
                 pending.due = Due::Unanswered(now + wait);
             }

@@ -7,7 +7,7 @@ use std::{
 
 use a3s_event_core::types::DeliverPolicy;
 
-use super::{End, Reader, Source};
+use super::{Reader, Source};
 use crate::{consumer::Plan, ephemeral, error::ApiError, provider::Shared, settle::Link};
 
 /// What was found out.
@@ -78,7 +78,7 @@ impl Reader {
                 self.delivery = 0;
                 self.doubtful = false;
             }
-            Recovered::Gone { what, name } => self.end = Some(End::Gone { what, name }),
+            Recovered::Gone { what, name } => self.end_without(what, name),
         }
     }
 }

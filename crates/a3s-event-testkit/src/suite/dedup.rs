@@ -127,10 +127,10 @@ pub async fn racing_repeats_store_one(case: Case) {
     assert_eq!(case.stored_ids().await.len(), 2);
 }
 
-/// "Empty ids, and ids with control characters, are refused" by every provider:
-/// an id travels in a header.
+/// "Empty ids, and ids with control characters, are refused" by every provider,
+/// and so are ids that begin or end with white space: an id travels in a header.
 pub async fn empty_ids_and_control_characters_are_refused(case: Case) {
-    for id in ["", "a\r\nb", "\n", "a\0", "a\u{7f}", "\t"] {
+    for id in ["", "a\r\nb", "\n", "a\0", "a\u{7f}", "\t", " a", "a "] {
         let event = case.event("id");
         let outcome = case
             .provider

@@ -93,7 +93,8 @@ pub async fn unsubscribe_ends_a_waiting_handle(case: Case) {
     assert!(matches!(error, EventError::NotFound { .. }), "{error:?}");
 }
 
-/// And one that does not wait yet, once what it may hold is read.
+/// And one that does not wait yet, once what it may hold is read. It is said
+/// once, and nothing follows.
 pub async fn unsubscribe_ends_an_idle_handle(case: Case) {
     let Some(mut reader) = case.durable("reader", &case.on_demand()).await else {
         return;
@@ -104,6 +105,7 @@ pub async fn unsubscribe_ends_an_idle_handle(case: Case) {
     case.publish("event").await;
     let error = reader.error().await;
     assert!(matches!(error, EventError::NotFound { .. }), "{error:?}");
+    reader.ended().await;
 }
 
 /// "Open subscriptions end with `None`" when their provider closes: one that

@@ -35,9 +35,13 @@ async fn what_the_publisher_set_travels_untouched(stage: Stage) {
 
 #[cfg(feature = "full")]
 async fn one_trace_leads_from_the_publisher_to_the_consumer(stage: Stage) {
+    use std::sync::LazyLock;
+
     use opentelemetry::trace::TracerProvider;
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
-    use tracing::{Instrument, info_span, instrument::WithSubscriber};
+    use tracing::{
+        Dispatch, Instrument, info_span, instrument::WithSubscriber, subscriber::NoSubscriber,
+    };
     use tracing_subscriber::layer::SubscriberExt;
 
     use crate::pipeline::support::next_pending;
@@ -48,6 +52,10 @@ async fn one_trace_leads_from_the_publisher_to_the_consumer(stage: Stage) {
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tests"));
     let subscriber = tracing_subscriber::registry().with(layer);
+    // As long as there is one, `tracing` asks that of the thread which reaches a span first, and remembers
+    // the answer for all threads: a test without a subscriber would silence it for this one.
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    LazyLock::force(&ANOTHER);
     async {
         // Two services, each with a connection of its own.
         let publisher = EventBus::from_provider(stage.process().await);

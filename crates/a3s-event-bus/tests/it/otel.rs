@@ -15,7 +15,10 @@ use serde_json::json;
 use tracing::{Instrument, info_span, instrument::WithSubscriber};
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::support::{Scripted, event, next, next_pending};
+use crate::{
+    support::{Scripted, event, next, next_pending},
+    trace::keep_another_subscriber,
+};
 
 const FOREIGN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -27,6 +30,7 @@ async fn exported(future: impl Future<Output = ()>) -> Vec<SpanData> {
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
     let subscriber = tracing_subscriber::registry().with(layer);
+    keep_another_subscriber();
     future.with_subscriber(subscriber).await;
     exporter.get_finished_spans().unwrap()
 }

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use a3s_event_bus::EventBus;
@@ -11,7 +11,7 @@ use a3s_event_core::types::PublishOptions;
 use a3s_event_crypto::{Aes256GcmEncryptor, SecretKey};
 use a3s_event_memory::MemoryProvider;
 use serde_json::json;
-use tracing::instrument::WithSubscriber;
+use tracing::{Dispatch, instrument::WithSubscriber, subscriber::NoSubscriber};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 use crate::support::{FailingFirst, Scripted, capped, event, next, next_pending, publish};
@@ -29,9 +29,20 @@ async fn captured_at(level: tracing::Level, future: impl Future<Output = ()>) ->
         .with_ansi(false)
         .with_writer(log.clone())
         .finish();
+    keep_another_subscriber();
     future.with_subscriber(subscriber).await;
     let bytes = log.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
+}
+
+/// Keeps a second subscriber registered.
+///
+/// As long as there is one, `tracing` asks that of the thread which reaches a
+/// span or a line first, and remembers the answer for all threads: a test
+/// without a subscriber would silence it for this one.
+pub(crate) fn keep_another_subscriber() {
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    LazyLock::force(&ANOTHER);
 }
 
 #[derive(Clone, Default)]

@@ -197,6 +197,8 @@ fn what_a_consumer_logs_may_be_handled_with_a_look_at_it() {
         let mut reader = opening.await.unwrap();
         let (look, looks) = mpsc::channel();
         let looking = Looks(Arc::clone(&provider), look);
+        // With one subscriber, the lines that other tests reached first without it stay silent.
+        let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
         let _logging = tracing::subscriber::set_default(looking);
 
         publish(&provider, "events.a.x", 0..5).await;

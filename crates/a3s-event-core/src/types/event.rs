@@ -98,7 +98,8 @@ pub struct EventFields {
     pub subject: String,
     /// Unique id: `evt-` and a ULID, so that ids sort by time of creation.
     pub id: String,
-    /// First subject token after the prefix.
+    /// First subject token after the prefix: what `EventBus::counts` counts by.
+    /// Whoever writes an event keeps the two in line; `EventBus::publish` does.
     pub category: String,
     /// Name of the schema; empty for an untyped event.
     #[serde(default)]

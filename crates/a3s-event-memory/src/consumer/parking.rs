@@ -24,6 +24,7 @@ pub(super) struct Parking<'a> {
 }
 
 impl Places {
+    #[inline]
     pub(super) fn prepare(&mut self, waker: &Waker) -> Parking<'_> {
         Parking {
             route: self.route.prepare(waker),

@@ -57,6 +57,7 @@ pub(crate) enum Fetch {
 
 impl Cursor {
     /// Opens a position for `pattern`. With `everything` it reads the whole stream.
+    /// Takes a step for each selected subject at most, and none for an event.
     pub(crate) fn open(
         inner: &mut Inner,
         pattern: &SubjectPattern,

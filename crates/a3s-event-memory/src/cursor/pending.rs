@@ -1,8 +1,21 @@
-use super::Cursor;
+use super::{Cursor, SCAN};
 use crate::{
     routes::{Route, RouteId},
     store::Inner,
 };
+
+/// A count of the retained events that wait at a cursor.
+///
+/// One by one only from the middle of older history, where no number is known:
+/// elsewhere it costs a step for each selected subject at most.
+#[derive(Debug)]
+pub(crate) struct Count {
+    found: u64,
+    /// The position.
+    from: u64,
+    /// The next sequences to count, one a subject.
+    heads: Vec<u64>,
+}
 
 impl Cursor {
     /// How many matches are left, where they are counted.
@@ -27,37 +40,138 @@ impl Cursor {
             .or_else(|| Some(route.end().saturating_sub(self.index?)))
     }
 
-    /// How many retained events wait at the position. Counted one by one only
-    /// where the number is not known: in the middle of older history, or where
-    /// retention took some of them.
-    pub(crate) fn retained_pending(&self, inner: &Inner) -> u64 {
+    /// Begins to count the retained events that wait at the position.
+    pub(crate) fn count_retained(&self, inner: &Inner) -> Count {
         let first = inner.log.first();
         let from = self.next.max(first);
-        let RouteId::Narrow(id) = self.route else {
-            let following = (inner.log.last() + 1).saturating_sub(from);
-            return following + self.retained_snapshot(first);
+        // In order of sequences.
+        let evicted = self.snapshot.partition_point(|&sequence| sequence < first);
+        let mut count = Count {
+            found: (self.snapshot.len() - evicted) as u64,
+            from,
+            heads: Vec::new(),
         };
+        let RouteId::Narrow(id) = self.route else {
+            count.found += (inner.log.last() + 1).saturating_sub(from);
+            return count;
+        };
+        let route = inner.routes.route(id);
         if self.next >= first
-            && let Some(pending) = self.pending(inner)
+            && let Some(pending) = self.pending_on(route)
         {
-            return pending;
-        }
-        let mut pending = self.retained_snapshot(first);
-        let selected = inner.subjects.selected(inner.routes.route(id).pattern());
-        for subject in selected {
-            let mut sequence = inner.subjects.get(subject).last;
-            while sequence >= from
-                && let Some(slot) = inner.log.get(sequence)
-            {
-                pending += 1;
-                sequence = slot.previous;
+            count.found = pending.saturating_sub(evicted as u64);
+        } else if from >= route.covered_from() {
+            count.found += route.end() - route.index_of(route.base(), from);
+        } else {
+            let selected = inner.subjects.selected(route.pattern()).into_iter();
+            let selected = selected.map(|id| inner.subjects.get(id));
+            if from == first {
+                count.found += selected.map(|subject| subject.count).sum::<u64>();
+            } else {
+                count.heads = selected.map(|subject| subject.last).collect();
             }
         }
-        pending
+        count
+    }
+}
+
+impl Count {
+    /// Counts on, a bounded number of events; returns how many there are once
+    /// that is known.
+    pub(crate) fn go_on(&mut self, inner: &Inner) -> Option<u64> {
+        for _ in 0..SCAN {
+            let Some(head) = self.heads.last_mut() else {
+                return Some(self.found);
+            };
+            match inner.log.get(*head).filter(|_| *head >= self.from) {
+                Some(slot) => {
+                    self.found += 1;
+                    *head = slot.previous;
+                }
+                None => {
+                    self.heads.pop();
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use a3s_event_core::{
+        provider::EventProvider,
+        types::{DeliverPolicy, Event, SubscribeOptions},
+    };
+    use futures_util::FutureExt;
+    use serde_json::Value;
+
+    use crate::MemoryProvider;
+
+    fn publish(provider: &MemoryProvider, count: usize) {
+        for number in 0..count {
+            let subject = format!("events.a.{}", number % 7);
+            let event = Event::new(subject, "a", "", "", Value::Null);
+            provider.store().publish(&event).unwrap();
+            let other = Event::new("events.b.x", "b", "", "", Value::Null);
+            provider.store().publish(&other).unwrap();
+        }
     }
 
-    fn retained_snapshot(&self, first: u64) -> u64 {
-        let retained = self.snapshot.iter().filter(|&&sequence| sequence >= first);
-        retained.count() as u64
+    /// What a durable that reads nothing is said to be behind.
+    #[track_caller]
+    fn check(provider: &MemoryProvider, name: &str, expected: u64) {
+        let info = provider.consumer_info(name).now_or_never();
+        assert_eq!(info.unwrap().unwrap().pending, expected);
+    }
+
+    fn subscribe(provider: &MemoryProvider, name: &str, deliver_policy: DeliverPolicy) {
+        let options = SubscribeOptions {
+            deliver_policy,
+            ..SubscribeOptions::default()
+        };
+        let subscribing = provider.subscribe_durable_with_options(name, "events.a.*", &options);
+        subscribing.now_or_never().unwrap().unwrap();
+    }
+
+    fn provider(max_events: usize) -> MemoryProvider {
+        let builder = MemoryProvider::builder().max_events(max_events);
+        builder.channel_capacity(10).build().unwrap()
+    }
+
+    #[test]
+    fn what_retention_took_is_not_said_to_wait() {
+        let provider = provider(2000);
+        publish(&provider, 1000);
+        subscribe(&provider, "all", DeliverPolicy::All);
+        subscribe(&provider, "last", DeliverPolicy::LastPerSubject);
+        subscribe(&provider, "new", DeliverPolicy::New);
+        let sequence = 1001;
+        subscribe(
+            &provider,
+            "middle",
+            DeliverPolicy::ByStartSequence { sequence },
+        );
+        for (name, expected) in [("all", 1000), ("last", 7), ("new", 0), ("middle", 500)] {
+            check(&provider, name, expected);
+        }
+        publish(&provider, 400);
+        for (name, expected) in [("all", 1000), ("last", 407), ("new", 400), ("middle", 900)] {
+            check(&provider, name, expected);
+        }
+        publish(&provider, 598);
+        // Of the newest of each subject at the start, two are left.
+        for (name, expected) in [
+            ("all", 1000),
+            ("last", 1000),
+            ("new", 998),
+            ("middle", 1000),
+        ] {
+            check(&provider, name, expected);
+        }
+        publish(&provider, 10_000);
+        for name in ["all", "last", "new", "middle"] {
+            check(&provider, name, 1000);
+        }
     }
 }

@@ -61,8 +61,16 @@ impl Store {
 
     /// How many retained events `cursor` has not fetched.
     pub(crate) fn pending(&self, cursor: &Cursor, after: &mut Aftermath) -> u64 {
-        let inner = self.lock_expired(after);
-        cursor.retained_pending(&inner)
+        let mut inner = self.lock_expired(after);
+        let mut count = cursor.count_retained(&inner);
+        loop {
+            if let Some(pending) = count.go_on(&inner) {
+                return pending;
+            }
+            // Others may have the lock in between.
+            drop(inner);
+            inner = self.lock();
+        }
     }
 }
 
@@ -98,5 +106,31 @@ mod tests {
         assert_eq!(fetched[0].sequence, 9_901);
         assert_eq!(fetched[0].pending, Some(99));
         assert_eq!(cursor.missed(), 9_900);
+    }
+
+    #[test]
+    fn others_get_to_the_store_while_what_waits_is_counted() {
+        let built = MemoryProvider::builder().channel_capacity(10).build();
+        let provider = built.unwrap();
+        let store = provider.store();
+        (0..5000).for_each(|_| publish(store));
+        let pattern = store.prefix().unwrap().parse_pattern("events.a.*").unwrap();
+        let policy = DeliverPolicy::ByStartSequence { sequence: 2 };
+        let open = |after: &mut Aftermath| {
+            let cursor = store.open_cursor(&pattern, &policy, after).unwrap();
+            let pending = store.pending(&cursor, after);
+            (cursor, pending)
+        };
+        let (cursor, pending) = Aftermath::after(open);
+        assert_eq!(pending, 4999);
+
+        let mut count = cursor.count_retained(&store.lock());
+        let mut sections = 1;
+        while count.go_on(&store.lock()).is_none() {
+            publish(store);
+            sections += 1;
+        }
+        assert_eq!(sections, 5);
+        assert_eq!(count.go_on(&store.lock()), Some(4999), "as of the start");
     }
 }

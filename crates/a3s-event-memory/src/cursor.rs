@@ -34,6 +34,8 @@ pub(crate) struct Cursor {
     end_at_start: u64,
     taken: u64,
     missed: u64,
+    /// Retention took some that `missed` is told of once the route is joined.
+    skipped: bool,
 }
 
 /// An event that was fetched and not handed over yet.
@@ -82,6 +84,7 @@ impl Cursor {
             },
             taken: 0,
             missed: 0,
+            skipped: false,
         };
         match *policy {
             DeliverPolicy::ByStartSequence { sequence } if sequence > first => {
@@ -228,6 +231,7 @@ impl Cursor {
     /// Follows what the route remembers, which is all from `next` on.
     fn follow_live(&mut self, inner: &Inner, id: u32, fetched: &mut VecDeque<Fetched>) {
         let route = inner.routes.route(id);
+        self.skipped = false;
         let mut index = match self.index {
             Some(index) if index >= route.base() => index,
             Some(index) => {
@@ -284,9 +288,10 @@ impl Cursor {
     ) {
         if self.index.is_none() {
             self.skip_evicted(inner.log.first());
-        } else {
+        } else if self.next < inner.log.first() {
             // Known by their numbers: counted when the route is joined again.
-            self.next = self.next.max(inner.log.first());
+            self.next = inner.log.first();
+            self.skipped = true;
         }
         let until = inner.routes.route(id).covered_from();
         while self.next < until && *budget > 0 && fetched.len() < BATCH {

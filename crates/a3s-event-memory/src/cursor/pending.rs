@@ -36,6 +36,9 @@ impl Cursor {
     }
 
     pub(super) fn pending_on(&self, route: &Route) -> Option<u64> {
+        if self.skipped {
+            return None;
+        }
         self.outstanding(route)
             .or_else(|| Some(route.end().saturating_sub(self.index?)))
     }
@@ -100,7 +103,7 @@ impl Count {
 #[cfg(test)]
 mod tests {
     use a3s_event_core::{
-        provider::EventProvider,
+        provider::{EventProvider, Subscription},
         types::{DeliverPolicy, Event, SubscribeOptions},
     };
     use futures_util::FutureExt;
@@ -125,13 +128,17 @@ mod tests {
         assert_eq!(info.unwrap().unwrap().pending, expected);
     }
 
-    fn subscribe(provider: &MemoryProvider, name: &str, deliver_policy: DeliverPolicy) {
+    fn subscribe(
+        provider: &MemoryProvider,
+        name: &str,
+        deliver_policy: DeliverPolicy,
+    ) -> Box<dyn Subscription> {
         let options = SubscribeOptions {
             deliver_policy,
             ..SubscribeOptions::default()
         };
         let subscribing = provider.subscribe_durable_with_options(name, "events.a.*", &options);
-        subscribing.now_or_never().unwrap().unwrap();
+        subscribing.now_or_never().unwrap().unwrap()
     }
 
     fn provider(max_events: usize) -> MemoryProvider {
@@ -173,5 +180,18 @@ mod tests {
         for name in ["all", "last", "new", "middle"] {
             check(&provider, name, 1000);
         }
+    }
+
+    #[test]
+    fn what_was_skipped_is_not_said_to_wait_before_it_is_counted() {
+        let provider = provider(2000);
+        let mut reader = subscribe(&provider, "new", DeliverPolicy::New);
+        publish(&provider, 10_000);
+        for left in (1..1000).rev() {
+            let next = reader.next().now_or_never().unwrap().unwrap().unwrap();
+            assert!(next.pending.is_none_or(|pending| pending == left));
+            check(&provider, "new", left);
+        }
+        assert_eq!(reader.missed(), 9000);
     }
 }

@@ -1,10 +1,18 @@
-use std::{mem, task::Waker};
+use std::{
+    mem,
+    panic::{self, AssertUnwindSafe},
+    task::Waker,
+    vec,
+};
 
 use a3s_event_core::types::Event;
 
 /// What a locked section leaves to be done once its locks are released: wakers
 /// and log subscribers are foreign code, which may come back to the provider,
 /// and freeing an event may take longer than a publish.
+///
+/// All of it is done even where some of the foreign code panics: a bad neighbor
+/// must leave nobody asleep.
 #[derive(Default)]
 pub(crate) struct Aftermath {
     woken: Few<Waker>,
@@ -18,6 +26,9 @@ struct Rare {
     discarded: Vec<Waker>,
     logged: Vec<Box<dyn FnOnce()>>,
 }
+
+/// Calls into foreign code: the rest is made even where one of them panics.
+struct Calls<T, F: FnMut(T)>(vec::IntoIter<T>, F);
 
 /// A list that allocates from the second element on.
 struct Few<T> {
@@ -42,11 +53,17 @@ impl Aftermath {
     }
 
     fn work_off(self) {
-        self.woken.first.into_iter().for_each(Waker::wake);
-        self.woken.more.into_iter().for_each(Waker::wake);
-        if let Some(rare) = self.rare {
-            rare.logged.into_iter().for_each(|log| log());
+        let Self {
+            woken,
+            evicted,
+            rare,
+        } = self;
+        match rare {
+            Some(rare) => rare.work_off(woken),
+            None if woken.first.is_none() => mem::forget(woken),
+            None => woken.wake(),
         }
+        drop(evicted);
     }
 
     pub(crate) fn wake(&mut self, wakers: impl ExactSizeIterator<Item = Waker>) {
@@ -68,6 +85,45 @@ impl Aftermath {
 
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+}
+
+impl Rare {
+    fn work_off(self, woken: Few<Waker>) {
+        let logged = Calls(self.logged.into_iter(), |log: Box<dyn FnOnce()>| log());
+        woken.wake();
+        logged.run();
+        // What is discarded is dropped last.
+    }
+}
+
+impl Few<Waker> {
+    fn wake(self) {
+        let more = Calls(self.more.into_iter(), Waker::wake);
+        if let Some(first) = self.first {
+            first.wake();
+        }
+        more.run();
+    }
+}
+
+impl<T, F: FnMut(T)> Calls<T, F> {
+    #[inline]
+    fn run(mut self) {
+        for next in self.0.by_ref() {
+            (self.1)(next);
+        }
+    }
+}
+
+impl<T, F: FnMut(T)> Drop for Calls<T, F> {
+    #[inline]
+    fn drop(&mut self) {
+        // Something is left only while a panic unwinds, which the caller sees. A
+        // second one would abort the process: the panic hook reports it, no more.
+        for next in self.0.by_ref() {
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| (self.1)(next)));
+        }
     }
 }
 
@@ -93,5 +149,46 @@ impl<T> Default for Few<T> {
             first: None,
             more: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{self, AssertUnwindSafe},
+        sync::{Arc, Mutex},
+        task::{Wake, Waker},
+    };
+
+    use super::Aftermath;
+
+    /// A waker that notes its number when it is woken, or panics without one.
+    struct Notes(Option<usize>, Arc<Mutex<Vec<usize>>>);
+
+    impl Wake for Notes {
+        fn wake(self: Arc<Self>) {
+            match self.0 {
+                Some(number) => self.1.lock().unwrap().push(number),
+                None => panic!("a waker that panics"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_panics_keeps_nothing_else_from_being_done() {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let waker = |number| Waker::from(Arc::new(Notes(number, Arc::clone(&notes))));
+        let wakers = [Some(1), None, Some(2), None, Some(3)].map(waker);
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| {
+            Aftermath::after(|after| {
+                after.wake(wakers.into_iter());
+                after.log(|| panic!("a log subscriber that panics"));
+                let notes = Arc::clone(&notes);
+                after.log(move || notes.lock().unwrap().push(4));
+            });
+        }));
+        let reason = ended.unwrap_err();
+        assert_eq!(reason.downcast_ref(), Some(&"a waker that panics"));
+        assert_eq!(*notes.lock().unwrap(), [1, 2, 3, 4]);
     }
 }

@@ -1,3 +1,5 @@
+mod pending;
+
 use std::collections::VecDeque;
 
 use a3s_event_core::{
@@ -5,10 +7,7 @@ use a3s_event_core::{
     types::{DeliverPolicy, Event},
 };
 
-use crate::{
-    routes::{Route, RouteId},
-    store::Inner,
-};
+use crate::{routes::RouteId, store::Inner};
 
 /// How many events one call fetches at most.
 const BATCH: usize = 32;
@@ -35,6 +34,8 @@ pub(crate) struct Cursor {
     end_at_start: u64,
     taken: u64,
     missed: u64,
+    /// Retention took some that `missed` is told of once the route is joined.
+    skipped: bool,
 }
 
 /// An event that was fetched and not handed over yet.
@@ -58,6 +59,7 @@ pub(crate) enum Fetch {
 
 impl Cursor {
     /// Opens a position for `pattern`. With `everything` it reads the whole stream.
+    /// Takes a step for each selected subject at most, and none for an event.
     pub(crate) fn open(
         inner: &mut Inner,
         pattern: &SubjectPattern,
@@ -82,6 +84,7 @@ impl Cursor {
             },
             taken: 0,
             missed: 0,
+            skipped: false,
         };
         match *policy {
             DeliverPolicy::ByStartSequence { sequence } if sequence > first => {
@@ -228,6 +231,7 @@ impl Cursor {
     /// Follows what the route remembers, which is all from `next` on.
     fn follow_live(&mut self, inner: &Inner, id: u32, fetched: &mut VecDeque<Fetched>) {
         let route = inner.routes.route(id);
+        self.skipped = false;
         let mut index = match self.index {
             Some(index) if index >= route.base() => index,
             Some(index) => {
@@ -284,9 +288,10 @@ impl Cursor {
     ) {
         if self.index.is_none() {
             self.skip_evicted(inner.log.first());
-        } else {
+        } else if self.next < inner.log.first() {
             // Known by their numbers: counted when the route is joined again.
-            self.next = self.next.max(inner.log.first());
+            self.next = inner.log.first();
+            self.skipped = true;
         }
         let until = inner.routes.route(id).covered_from();
         while self.next < until && *budget > 0 && fetched.len() < BATCH {
@@ -323,61 +328,5 @@ impl Cursor {
             // From here on the number of matches is not known.
             self.backlog = None;
         }
-    }
-
-    /// How many matches are left, where they are counted.
-    fn outstanding(&self, route: &Route) -> Option<u64> {
-        let known = self.backlog? + route.end() - self.end_at_start;
-        Some(known.saturating_sub(self.taken + self.missed))
-    }
-
-    /// How many events wait at the position, where that is known.
-    pub(crate) fn pending(&self, inner: &Inner) -> Option<u64> {
-        match self.route {
-            RouteId::Everything => {
-                let following = (inner.log.last() + 1).saturating_sub(self.next);
-                Some(self.snapshot.len() as u64 + following)
-            }
-            RouteId::Narrow(id) => self.pending_on(inner.routes.route(id)),
-        }
-    }
-
-    fn pending_on(&self, route: &Route) -> Option<u64> {
-        self.outstanding(route)
-            .or_else(|| Some(route.end().saturating_sub(self.index?)))
-    }
-
-    /// How many retained events wait at the position. Counted one by one only
-    /// where the number is not known: in the middle of older history, or where
-    /// retention took some of them.
-    pub(crate) fn retained_pending(&self, inner: &Inner) -> u64 {
-        let first = inner.log.first();
-        let from = self.next.max(first);
-        let RouteId::Narrow(id) = self.route else {
-            let following = (inner.log.last() + 1).saturating_sub(from);
-            return following + self.retained_snapshot(first);
-        };
-        if self.next >= first
-            && let Some(pending) = self.pending(inner)
-        {
-            return pending;
-        }
-        let mut pending = self.retained_snapshot(first);
-        let selected = inner.subjects.selected(inner.routes.route(id).pattern());
-        for subject in selected {
-            let mut sequence = inner.subjects.get(subject).last;
-            while sequence >= from
-                && let Some(slot) = inner.log.get(sequence)
-            {
-                pending += 1;
-                sequence = slot.previous;
-            }
-        }
-        pending
-    }
-
-    fn retained_snapshot(&self, first: u64) -> u64 {
-        let retained = self.snapshot.iter().filter(|&&sequence| sequence >= first);
-        retained.count() as u64
     }
 }

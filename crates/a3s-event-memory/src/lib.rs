@@ -9,12 +9,14 @@
 //!   remembers which routes a subject feeds.
 //! - `routes`: one per distinct filter, with the sequences that match. A publish
 //!   pays for the routes it feeds, not for those that exist.
-//! - `store`: the three of them behind one lock, never held across an await.
+//! - `store`: the three of them behind one lock, never held across an await; below
+//!   it a file for each thing that is done under the lock.
 //! - `cursor`: a reading position; it follows its route and goes back to the log
 //!   when it is older than the route remembers, so a slow reader costs latency,
 //!   not events.
 //! - `consumer`: what JetStream keeps about a consumer: the unanswered
-//!   deliveries, their deadlines and what has to come again.
+//!   deliveries, their deadlines and what has to come again; below it a file for
+//!   each part of that.
 //! - `subscription`: a handle on a consumer.
 //! - `wakers`, `aftermath`: waking, dropping a waker and logging run foreign
 //!   code, and so they are done once all locks are released.

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    panic::AssertUnwindSafe,
     pin::pin,
     sync::{
         Arc, Mutex,
@@ -21,7 +22,7 @@ use a3s_event_memory::MemoryProvider;
 use futures_util::FutureExt;
 use tokio::runtime::Builder;
 
-use crate::{event, provider, publish};
+use crate::{event, next, provider, publish};
 
 /// Runs `work` on a thread and a runtime of its own, so that a lock that is
 /// taken twice is a failure and no test that hangs.
@@ -156,6 +157,39 @@ fn a_waker_that_is_woken_may_use_the_provider() {
         let opened = provider.subscribe_durable("other", "events.a.x").await;
         opened.unwrap();
         assert!(uses.try_recv().unwrap());
+    });
+}
+
+#[test]
+fn wakers_that_panic_leave_nobody_asleep() {
+    ends(|| async {
+        let provider = provider(0, 10);
+        let (woken, wakes) = mpsc::channel();
+        let mut readers = Vec::new();
+        for (number, filter) in ["events.a.x", "events.a.*", ">"]
+            .iter()
+            .cycle()
+            .take(9)
+            .enumerate()
+        {
+            let mut reader = provider.subscribe(filter).await.unwrap();
+            let woken = woken.clone();
+            let waker = Waker::from(Arc::new(Calls(move || {
+                assert!(number > 5, "a waker that panics");
+                let _ = woken.send(number);
+            })));
+            parks(&mut *reader, &waker);
+            readers.push(reader);
+        }
+        let publishing = AssertUnwindSafe(publish(&provider, "events.a.x", 0..1));
+        assert!(publishing.catch_unwind().await.is_err());
+        let mut woken: Vec<usize> = wakes.try_iter().collect();
+        woken.sort_unstable();
+        assert_eq!(woken, [6, 7, 8]);
+        // The event was stored before anybody was woken.
+        for mut reader in readers {
+            assert_eq!(next(&mut *reader).await.sequence, 1);
+        }
     });
 }
 

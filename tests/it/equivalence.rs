@@ -26,6 +26,7 @@ mod stage;
 
 use std::env;
 
+use a3s_event_nats_server::{Server, Version};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
 use operation::operations;
@@ -51,8 +52,10 @@ fn config() -> ProptestConfig {
 #[ignore = "needs nats-server"]
 fn memory_and_jetstream_show_the_same() {
     // Runs as long as the cases do, so that they share it.
-    let _server = a3s_event_nats_server::Server::shared().unwrap();
-    proptest!(config(), |(operations in operations())| {
+    let server = Server::shared().unwrap();
+    // Before 2.10, a bound on unanswered events loses some of the snapshot, and is refused with it.
+    let snapshots = server.version() >= Version::new(2, 10, 0);
+    proptest!(config(), |(operations in operations(snapshots))| {
         Stage::play(&operations);
     });
 }

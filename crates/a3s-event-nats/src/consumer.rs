@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    api::{ConsumerState, Fields, number, text},
+    api::{ConsumerState, Fields, text},
     client::LARGEST_PREFETCH,
-    error::failed,
+    error::{NATS, failed},
     names,
     stream::nanoseconds,
 };
@@ -114,6 +114,22 @@ impl Plan {
             DeliverPolicy::ByStartSequence { sequence } => sequence,
             _ => 0,
         }
+    }
+
+    /// Refuses a start that the server would get wrong.
+    ///
+    /// While the bound on unanswered events is reached, servers before 2.10 skip
+    /// events of the snapshot of `LastPerSubject`.
+    pub(crate) fn check_start(&self, version: (u32, u32)) -> Result<()> {
+        let bounded = self.options.max_ack_pending.is_some_and(|bound| bound > 0);
+        let snapshot = self.options.deliver_policy == DeliverPolicy::LastPerSubject;
+        if version < STRICT_SINCE && bounded && snapshot {
+            return Err(EventError::unsupported(
+                NATS,
+                "max_ack_pending together with LastPerSubject on a server before 2.10",
+            ));
+        }
+        Ok(())
     }
 
     /// The fields that make up the identity of a durable.
@@ -340,7 +356,8 @@ fn fingerprint(fields: &Fields) -> u64 {
 
 /// The lowest sequence that a durable was told to start with.
 pub(crate) fn stored_first_sequence(info: &ConsumerState) -> u64 {
-    u64::try_from(number(&info.config, "opt_start_seq")).unwrap_or(0)
+    let stored = info.config.get("opt_start_seq");
+    stored.and_then(Value::as_u64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub(crate) async fn open(
             false
         };
         if !exists {
+            plan.check_start(version)?;
             match api
                 .create_consumer(on, &wire_name, &config, Action::Create)
                 .await?

@@ -26,6 +26,7 @@ pub(crate) async fn create(
         connection, api, ..
     } = provider;
     let version = connection.version();
+    plan.check_start(version)?;
     let name = format!("_e{}", unique_token(connection));
     let config = plan.ephemeral(&name, version, resume)?;
     let info = api

@@ -119,12 +119,24 @@ pub(super) enum Reply {
     InProgress,
 }
 
-/// Something to read, somebody who reads, and anything.
-pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
+/// Something to read, somebody who reads, and anything; `snapshots` says whether
+/// a subscription may start with one.
+pub(super) fn operations(snapshots: bool) -> impl Strategy<Value = Vec<Operation>> {
     let beginning = (publish_batch(4), vec(open(), 1..3));
-    (beginning, vec(operation(), 10..38)).prop_map(|((batch, opened), rest)| {
+    (beginning, vec(operation(), 10..38)).prop_map(move |((batch, opened), rest)| {
         let opened = opened.into_iter().map(Operation::Open);
-        iter::once(batch).chain(opened).chain(rest).collect()
+        let operations = iter::once(batch).chain(opened).chain(rest);
+        operations
+            .map(|mut operation| {
+                if let Operation::Open(open) = &mut operation
+                    && !snapshots
+                    && open.options.deliver_policy == DeliverPolicy::LastPerSubject
+                {
+                    open.options.deliver_policy = DeliverPolicy::Last;
+                }
+                operation
+            })
+            .collect()
     })
 }
 

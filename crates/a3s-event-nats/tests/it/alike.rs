@@ -1,10 +1,12 @@
 //! Where this provider once behaved unlike the one in memory, as the comparison
 //! of the two in the tests of the workspace found.
 
+use std::time::Duration;
+
 use a3s_event_core::{
     EventError,
     provider::EventProvider,
-    types::{PublishOptions, SubscribeOptions},
+    types::{DeliverPolicy, PublishOptions, SubscribeOptions},
 };
 use a3s_event_testkit::{sample_event, within};
 
@@ -88,4 +90,25 @@ async fn an_answer_to_an_ephemeral_subscription_that_ended_waits_for_nothing() {
             assert!(since.elapsed().as_secs() < 2, "{:?}", since.elapsed());
         }
     }
+}
+
+/// Servers before 2.11 start at the end of the stream instead, and leave it to the
+/// reader to wait, which a later handle has to know too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_start_sequence_beyond_everything_holds_for_a_later_handle_too() {
+    let server = shared_server();
+    let provider = provider(server.url()).await;
+    let pattern = everything(&provider);
+    let policy = DeliverPolicy::ByStartSequence { sequence: 1 << 63 };
+    let options = SubscribeOptions::default().with_deliver_policy(policy);
+    let opened = provider.subscribe_durable_with_options("worker", &pattern, &options);
+    opened.await.unwrap().close().await.unwrap();
+    publish_many(&provider, "a", 3).await;
+    let mut later = provider
+        .subscribe_durable("worker", &pattern)
+        .await
+        .unwrap();
+    let nothing = tokio::time::timeout(Duration::from_millis(300), later.next_manual_ack());
+    assert!(nothing.await.is_err());
 }

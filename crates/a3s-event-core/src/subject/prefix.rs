@@ -108,6 +108,10 @@ impl SubjectPrefix {
     /// ```
     pub fn parse_pattern(&self, pattern: &str) -> Result<SubjectPattern> {
         let parsed = SubjectPattern::parse(pattern)?;
+        let after = pattern.strip_prefix(&self.prefix);
+        if after.is_some_and(|after| after.starts_with('.')) {
+            return Ok(parsed);
+        }
         if !parsed.overlaps(&self.everything) {
             return Err(EventError::invalid_subject(
                 pattern,

@@ -20,7 +20,7 @@ impl Store {
         policy: &DeliverPolicy,
         after: &mut Aftermath,
     ) -> Result<Cursor> {
-        let everything = pattern.covers(self.prefix()?.everything());
+        let everything = pattern == self.prefix()?.everything();
         let mut inner = self.open_expired(after)?;
         Ok(Cursor::open(&mut inner, pattern, everything, policy))
     }

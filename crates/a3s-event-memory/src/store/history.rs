@@ -21,7 +21,7 @@ impl Store {
             .transpose()?;
         let everything = pattern
             .as_ref()
-            .is_none_or(|pattern| pattern.covers(prefix.everything()));
+            .is_none_or(|pattern| pattern == prefix.everything());
 
         let mut found = Vec::new();
         // The next sequences to return, one a subject; of everything, just one.

@@ -6,7 +6,7 @@ use a3s_event_core::{
     types::SubscribeOptions,
 };
 use a3s_event_nats::{NatsConfig, NatsProvider, StorageType};
-use a3s_event_nats_server::Server;
+use a3s_event_nats_server::{Server, Version};
 use a3s_event_testkit::{eventually, within};
 
 use crate::{
@@ -39,6 +39,12 @@ async fn replace_worker(
 
 async fn unanswered(provider: &NatsProvider) -> u64 {
     provider.consumer_info("worker").await.unwrap().unanswered
+}
+
+/// Servers before 2.10 keep no metadata, and with them nothing tells two durables of one name apart:
+/// there the tests only set the scene.
+fn tells_apart(server: &Server) -> bool {
+    server.version() >= Version::new(2, 10, 0)
 }
 
 /// Whether a reader ended because its `what` is gone.
@@ -80,6 +86,9 @@ async fn a_reader_with_a_full_buffer_ends_when_another_durable_takes_the_name() 
     let mut reading = worker(&reader, 4).await;
     next(&mut *reading).await.ack_confirmed().await.unwrap();
     let (_other, _theirs) = replace_worker(&operator, 1).await;
+    if !tells_apart(&server) {
+        return;
+    }
     let mut last = 1;
     let ended = loop {
         match within(PATIENCE, reading.next_manual_ack()).await {
@@ -122,6 +131,9 @@ async fn a_reader_that_was_away_does_not_answer_the_events_of_another_stream() {
         theirs.push(next(&mut *other).await);
     }
     proxy.open().await;
+    if !tells_apart(&server) {
+        return;
+    }
     let ended = within(PATIENCE, reading.next()).await.map(drop);
     assert!(is_gone(&ended, "consumer"), "{ended:?}");
     reading.close().await.unwrap();
@@ -152,6 +164,9 @@ async fn a_closed_reader_that_was_away_gives_nothing_to_another_durable() {
     proxy.open().await;
     eventually(PATIENCE, || async { reader.health().await.unwrap() }).await;
     reading.close().await.unwrap();
+    if !tells_apart(&server) {
+        return;
+    }
     // Refused for it, the events would come again at once, before the new one.
     publish_many(&operator, "a", 1).await;
     assert_eq!(next(&mut *other).await.received.sequence, 6);

@@ -32,11 +32,20 @@ impl Place {
     /// Readies `waker` to be parked under a lock.
     pub(crate) fn prepare(&mut self, waker: &Waker) -> Prepared<'_> {
         match &self.spare {
-            Some(spare) if spare.will_wake(waker) => {}
+            Some(spare) if are_alike(spare, waker) => {}
             _ => self.spare = Some(waker.clone()),
         }
         Prepared(self)
     }
+}
+
+/// Whether the two wake the same task.
+///
+/// `will_wake` compares where the table of functions lies, of which the compiler
+/// may make copies, so that a waker and its own clone can seem to differ.
+#[inline]
+fn are_alike(one: &Waker, other: &Waker) -> bool {
+    one.data() == other.data() && one.vtable() == other.vtable()
 }
 
 impl Wakers {
@@ -49,7 +58,7 @@ impl Wakers {
         match place.held {
             Some((round, key)) if round == self.round => {
                 let parked = &mut self.parked[key];
-                if parked.will_wake(&waker) {
+                if are_alike(parked, &waker) {
                     place.spare = Some(waker);
                 } else {
                     after.discard(mem::replace(parked, waker));

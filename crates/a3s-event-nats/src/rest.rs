@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::{
+    consumer::STRICT_SINCE,
     error::failed,
     pull::{self, Requests},
     reader::Buffered,
@@ -57,7 +58,7 @@ impl Rest {
         }
         if let Err(error) = self.settle_down(link).await {
             // Servers before 2.10 say nothing to a request of a consumer that was deleted.
-            if !link.is_gone().await? {
+            if link.connection.version() >= STRICT_SINCE || !link.is_gone().await? {
                 return Err(error);
             }
         }

@@ -56,12 +56,11 @@ impl Rest {
         if !self.counted {
             self.renew_inbox(link).await?;
         }
-        if let Err(error) = self.settle_down(link).await {
-            // Servers before 2.10 say nothing to a request of a consumer that was deleted.
-            if link.connection.version() >= STRICT_SINCE || !link.is_gone().await? {
-                return Err(error);
-            }
+        // Servers before 2.10 say nothing to a request of a consumer that was deleted.
+        if link.connection.version() < STRICT_SINCE && link.is_gone().await? {
+            return self.end_interest(link).await;
         }
+        self.settle_down(link).await?;
         self.end_interest(link).await?;
         // Asked about a consumer, the server drops its requests without interest. Left there, one
         // of them would take the first refused event and put it behind all others.

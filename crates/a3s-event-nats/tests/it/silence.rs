@@ -9,10 +9,10 @@ use a3s_event_testkit::{eventually, sample_event};
 
 use crate::common::{PATIENCE, config, everything, next, publish_many};
 
-const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the machine may add.
-const SLACK: Duration = Duration::from_millis(700);
+const SLACK: Duration = Duration::from_millis(1500);
 
 async fn connected(server: &Server) -> NatsProvider {
     let address = server.url().strip_prefix("nats://").unwrap();

@@ -515,3 +515,18 @@ async fn a_note_never_stands_against_a_filter() {
     assert_eq!(bus.info().await.unwrap().consumers, 16);
     assert_eq!(store.ids().len(), 16);
 }
+
+#[tokio::test]
+async fn a_filter_is_its_subscribers_whatever_key_a_store_has_for_it() {
+    let store = Arc::new(Store::default());
+    let stored = State::from([("elsewhere".to_owned(), durable("a", &["events.a.>"]))]);
+    store.saves.lock().unwrap().push(stored);
+    let bus = with_store(&store).await;
+    assert_eq!(store.ids(), ["a"]);
+    drop(bus.subscribe_as("a").await.unwrap());
+    bus.update_subscription(durable("a", &["events.b.>"]))
+        .await
+        .unwrap();
+    assert_eq!(bus.list_subscriptions().await.len(), 1);
+    assert!(!exists(&bus, "a events.a.>").await);
+}

@@ -254,3 +254,26 @@ async fn a_removal_that_is_noticed_late_does_not_end_the_next_durable_of_the_nam
     assert_eq!(unanswered(&provider).await, 0);
     assert_eq!(next(&mut *reading).await.received.sequence, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_closed_reader_that_was_away_has_nothing_to_give_to_a_durable_that_was_deleted() {
+    let server = shared_server();
+    let proxy = Proxy::before(server.url()).await;
+    let config = config(server.url());
+    let reader = NatsProvider::connect(NatsConfig {
+        url: proxy.url(),
+        ..config.clone()
+    })
+    .await
+    .unwrap();
+    let operator = NatsProvider::connect(config).await.unwrap();
+    publish_many(&reader, "a", 5).await;
+    let mut reading = worker(&reader, 200).await;
+    let _held = next(&mut *reading).await;
+    proxy.shut();
+    operator.unsubscribe("worker").await.unwrap();
+    proxy.open().await;
+    eventually(PATIENCE, || async { reader.health().await.unwrap() }).await;
+    reading.close().await.unwrap();
+}

@@ -140,7 +140,8 @@ impl Registry {
                 owner.retire(retired, &self.numbers);
             } else {
                 let filter = self.checked(filter).map_err(unreadable)?;
-                merged.entry(id).or_default().put(filter, &self.numbers);
+                let owner = merged.entry(filter.subscriber_id.clone()).or_default();
+                owner.put(filter, &self.numbers);
             }
         }
         let mut changed = Vec::new();

@@ -201,6 +201,24 @@ impl Shared {
         gone
     }
 
+    /// The mark of a durable that was opened.
+    fn known(&self, name: &str) -> Option<Arc<AtomicBool>> {
+        let durables = self.durables.lock().unwrap_or_else(PoisonError::into_inner);
+        durables.get(name).map(|(_, gone)| Arc::clone(gone))
+    }
+
+    /// Marks a durable as gone.
+    fn forget(&self, name: &str, gone: &Arc<AtomicBool>) {
+        gone.store(true, Ordering::Release);
+        let mut durables = self.durables.lock().unwrap_or_else(PoisonError::into_inner);
+        if durables
+            .get(name)
+            .is_some_and(|(_, known)| Arc::ptr_eq(known, gone))
+        {
+            durables.remove(name);
+        }
+    }
+
     fn plan(&self, filter_subject: &str, options: &SubscribeOptions) -> Result<Plan> {
         self.connection.check_open()?;
         let Settings {
@@ -339,16 +357,14 @@ impl EventProvider for NatsProvider {
         shared.connection.check_open()?;
         validate_consumer_name(consumer_name)?;
         let name = names::wire_name(consumer_name);
+        // Only what is open now ends: the name may have another durable once the answer is here.
+        let removed = shared.known(consumer_name);
         shared
             .api
             .delete_consumer(&shared.connection, &name)
             .await?;
-        let mut durables = shared
-            .durables
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, gone)) = durables.remove(consumer_name) {
-            gone.store(true, Ordering::Release);
+        if let Some(gone) = removed {
+            shared.forget(consumer_name, &gone);
         }
         Ok(())
     }

@@ -152,7 +152,9 @@ impl Merged {
         let asked_for = self.patterns.contains(&source.pattern);
         source.current = asked_for && self.scope == Scope::Durable;
         source.set_past(retired);
-        source.is_among(&view.numbers) && (source.current || (retired.is_some() && !asked_for))
+        // One that ended before its subject returned is opened anew.
+        let reads_on = source.current && !source.is_over();
+        source.is_among(&view.numbers) && (reads_on || (retired.is_some() && !asked_for))
     }
 
     /// Reads a retired consumer, unless it has a source.

@@ -515,3 +515,48 @@ async fn a_note_never_stands_against_a_filter() {
     assert_eq!(bus.info().await.unwrap().consumers, 16);
     assert_eq!(store.ids().len(), 16);
 }
+
+#[tokio::test]
+async fn a_filter_is_its_subscribers_whatever_key_a_store_has_for_it() {
+    let store = Arc::new(Store::default());
+    let stored = State::from([("elsewhere".to_owned(), durable("a", &["events.a.>"]))]);
+    store.saves.lock().unwrap().push(stored);
+    let bus = with_store(&store).await;
+    assert_eq!(store.ids(), ["a"]);
+    drop(bus.subscribe_as("a").await.unwrap());
+    bus.update_subscription(durable("a", &["events.b.>"]))
+        .await
+        .unwrap();
+    assert_eq!(bus.list_subscriptions().await.len(), 1);
+    assert!(!exists(&bus, "a events.a.>").await);
+}
+
+#[tokio::test]
+async fn a_subject_that_returns_while_its_consumer_is_gone_is_read_again() {
+    let store = Arc::new(Store::default());
+    let bus = with_store(&store).await;
+    let update = async |subjects: &[&str]| {
+        let changed = bus.update_subscription(durable("a", subjects));
+        changed.await.unwrap();
+    };
+    update(&["events.a.>", "events.b.>"]).await;
+    let mut subscription = bus.subscribe_as("a").await.unwrap();
+    bus.publish_event(&event("events.b.x", serde_json::Value::Null))
+        .await
+        .unwrap();
+    let held = next_pending(&mut subscription).await;
+    update(&["events.a.>"]).await;
+    assert!(at_once(subscription.next()).await.is_none());
+    // Dropped where it has found out, and the note is not yet out of the store.
+    bus.provider().unsubscribe("a events.b.>").await.unwrap();
+    let pending = std::future::poll_fn(|cx| {
+        let mut next = subscription.next();
+        std::task::Poll::Ready(next.as_mut().poll(cx).is_pending())
+    })
+    .await;
+    assert!(pending);
+    update(&["events.a.>", "events.b.>"]).await;
+    let again = next(&mut subscription).await;
+    assert_eq!(again.event.subject, "events.b.x");
+    held.ack().await.unwrap();
+}

@@ -40,8 +40,8 @@ impl Buffer {
         self.waiting.len()
     }
 
-    /// Puts a delivery in its place. `false` if its event waited already.
-    pub(super) fn insert(&mut self, arrived: Buffered) -> bool {
+    /// Puts a delivery in its place.
+    pub(super) fn insert(&mut self, arrived: Buffered) {
         let delivered = arrived.delivered;
         let again = delivered.times > 1;
         if again || self.stale > 0 {
@@ -52,7 +52,7 @@ impl Buffer {
             if let Some(waiting) = waiting {
                 // One event, with the newest delivery.
                 *waiting = arrived;
-                return false;
+                return;
             }
         }
         if again {
@@ -63,7 +63,6 @@ impl Buffer {
         } else {
             self.waiting.push_back(arrived);
         }
-        true
     }
 
     pub(super) fn pop(&mut self) -> Option<Buffered> {

@@ -67,9 +67,8 @@ impl Reader {
         if let Some(ledger) = &self.link.ledger {
             ledger.deliver(&delivered);
         }
-        if self.buffer.insert(arrived) {
-            self.gaps.note(&delivered);
-        }
+        self.buffer.insert(arrived);
+        self.gaps.note(&delivered);
     }
 
     /// The next of the buffer that is to be handed over.

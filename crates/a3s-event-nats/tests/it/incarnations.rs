@@ -1,5 +1,7 @@
 //! Durables and streams that are deleted, and others that take their names.
 
+use std::{future::poll_fn, task::Poll};
+
 use a3s_event_core::{
     EventError,
     provider::{EventProvider, PendingEvent, Subscription},
@@ -225,4 +227,53 @@ async fn a_durable_that_is_opened_again_after_a_restart_is_the_same_one() {
     // Taken for an answer to an earlier durable of the name, it would be kept back.
     pending.ack().await.unwrap();
     eventually(PATIENCE, || async { unanswered(&provider).await == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_removal_that_is_noticed_late_does_not_end_the_next_durable_of_the_name() {
+    let server = shared_server();
+    if !tells_apart(&server) {
+        return;
+    }
+    let provider = NatsProvider::connect(config(server.url())).await.unwrap();
+    publish_many(&provider, "a", 2).await;
+    let _earlier = worker(&provider, 0).await;
+    let mut removing = provider.unsubscribe("worker");
+    // Asks the server, and is not looked at before another durable has the name.
+    let pending = poll_fn(|cx| Poll::Ready(removing.as_mut().poll(cx).is_pending())).await;
+    assert!(pending);
+    eventually(PATIENCE, || async {
+        provider.consumer_info("worker").await.is_err()
+    })
+    .await;
+    let mut reading = worker(&provider, 0).await;
+    removing.await.unwrap();
+    let pending = next(&mut *reading).await;
+    pending.ack_confirmed().await.unwrap();
+    assert_eq!(unanswered(&provider).await, 0);
+    assert_eq!(next(&mut *reading).await.received.sequence, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn a_closed_reader_that_was_away_has_nothing_to_give_to_a_durable_that_was_deleted() {
+    let server = shared_server();
+    let proxy = Proxy::before(server.url()).await;
+    let config = config(server.url());
+    let reader = NatsProvider::connect(NatsConfig {
+        url: proxy.url(),
+        ..config.clone()
+    })
+    .await
+    .unwrap();
+    let operator = NatsProvider::connect(config).await.unwrap();
+    publish_many(&reader, "a", 5).await;
+    let mut reading = worker(&reader, 200).await;
+    let _held = next(&mut *reading).await;
+    proxy.shut();
+    operator.unsubscribe("worker").await.unwrap();
+    proxy.open().await;
+    eventually(PATIENCE, || async { reader.health().await.unwrap() }).await;
+    reading.close().await.unwrap();
 }

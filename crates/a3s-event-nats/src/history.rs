@@ -81,6 +81,12 @@ impl Source<'_> {
         }
     }
 
+    /// Whether what a read counts is all there is. What a new consumer counts may be
+    /// short on servers before 2.10.
+    const fn counts_exactly(&self) -> bool {
+        matches!(self, Self::Direct(_))
+    }
+
     async fn end(self) -> Result<()> {
         match self {
             Self::Direct(_) => Ok(()),
@@ -173,7 +179,7 @@ async fn search(source: &mut Source<'_>, wanted: usize, end: u64) -> Result<(Pag
             return Ok((read, false));
         }
         (high, high_count) = (at, read.count());
-        if read.pending == 0 && wanted <= page as u64 {
+        if source.counts_exactly() && read.pending == 0 && wanted <= page as u64 {
             tail = read.messages;
         }
     }
@@ -216,7 +222,7 @@ impl Tail {
             for message in page.messages {
                 self.push(&message);
             }
-            if last >= end || page.pending == 0 {
+            if last >= end || (page.pending == 0 && source.counts_exactly()) {
                 return Ok(());
             }
             page = source.read(last + 1, PAGE).await?;

@@ -113,12 +113,7 @@ async fn a_reader_that_was_away_does_not_answer_the_events_of_another_stream() {
     let raw = raw(server.url()).await;
     let proxy = Proxy::before(server.url()).await;
     let config = config(server.url());
-    let reader = NatsProvider::connect(NatsConfig {
-        url: proxy.url(),
-        ..config.clone()
-    })
-    .await
-    .unwrap();
+    let reader = proxy.connect(&config).await;
     publish_many(&reader, "a", 5).await;
     let mut reading = worker(&reader, 200).await;
     // The others wait in the buffer; this one is answered when the reader comes back for more.
@@ -151,12 +146,7 @@ async fn a_closed_reader_that_was_away_gives_nothing_to_another_durable() {
     let server = shared_server();
     let proxy = Proxy::before(server.url()).await;
     let config = config(server.url());
-    let reader = NatsProvider::connect(NatsConfig {
-        url: proxy.url(),
-        ..config.clone()
-    })
-    .await
-    .unwrap();
+    let reader = proxy.connect(&config).await;
     let operator = NatsProvider::connect(config).await.unwrap();
     publish_many(&reader, "a", 5).await;
     let mut reading = worker(&reader, 200).await;
@@ -261,12 +251,7 @@ async fn a_closed_reader_that_was_away_has_nothing_to_give_to_a_durable_that_was
     let server = shared_server();
     let proxy = Proxy::before(server.url()).await;
     let config = config(server.url());
-    let reader = NatsProvider::connect(NatsConfig {
-        url: proxy.url(),
-        ..config.clone()
-    })
-    .await
-    .unwrap();
+    let reader = proxy.connect(&config).await;
     let operator = NatsProvider::connect(config).await.unwrap();
     publish_many(&reader, "a", 5).await;
     let mut reading = worker(&reader, 200).await;

@@ -6,7 +6,7 @@ use a3s_event_core::{
     provider::{EventProvider, Subscription},
     types::SubscribeOptions,
 };
-use a3s_event_nats::{NatsConfig, NatsProvider};
+use a3s_event_nats::NatsProvider;
 use a3s_event_nats_server::Server;
 use a3s_event_testkit::eventually;
 use serde_json::Value;
@@ -42,12 +42,7 @@ async fn robbed(server: &Server, raw: &Raw, durable: bool, ack_wait_secs: u64) -
     let config = config(server.url());
     let stream = config.stream_name.clone();
     let publisher = NatsProvider::connect(config.clone()).await.unwrap();
-    let reader = NatsProvider::connect(NatsConfig {
-        url: proxy.url(),
-        ..config
-    })
-    .await
-    .unwrap();
+    let reader = proxy.connect(&config).await;
     let everything = everything(&reader);
     let options = SubscribeOptions::default().with_ack_wait_secs(ack_wait_secs);
     let subscription = if durable {

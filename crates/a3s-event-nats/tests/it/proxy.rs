@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use a3s_event_nats::{NatsConfig, NatsProvider};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -30,6 +31,15 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
+    /// A provider that is connected through the proxy.
+    pub(crate) async fn connect(&self, config: &NatsConfig) -> NatsProvider {
+        let config = NatsConfig {
+            url: self.url(),
+            ..config.clone()
+        };
+        NatsProvider::connect(config).await.unwrap()
+    }
+
     /// A proxy before the server at `url`.
     pub(crate) async fn before(url: &str) -> Self {
         let server = url.strip_prefix("nats://").unwrap().to_owned();
@@ -66,7 +76,7 @@ impl Proxy {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
+    fn url(&self) -> String {
         format!("nats://{}", self.address)
     }
 

@@ -8,7 +8,6 @@ use a3s_event_core::{
 };
 use async_nats::{Message, Subscriber};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time;
 
 use crate::{
     error::{Unreachable, failed},
@@ -109,11 +108,10 @@ impl<'a> Batch<'a> {
             if self.answered == self.sent {
                 return Ok(());
             }
-            let limit = self.shared.connection.request_timeout;
-            match time::timeout(limit, self.answers.next()).await {
-                Ok(Some(answer)) => self.take(&answer)?,
-                Ok(None) => return Err(self.shared.connection.unreachable(Unreachable::Down)),
-                Err(_) => return Err(self.shared.connection.timed_out(PUBLISH, limit)),
+            let connection = &self.shared.connection;
+            match connection.in_time(PUBLISH, self.answers.next()).await? {
+                Some(answer) => self.take(&answer)?,
+                None => return Err(connection.unreachable(Unreachable::Down)),
             }
         }
     }
@@ -128,7 +126,6 @@ impl<'a> Batch<'a> {
         } = next;
         self.sizes.push(payload.len());
         let client = connection.client();
-        let limit = connection.request_timeout;
         let sent = async {
             match headers {
                 Some(headers) => {
@@ -143,9 +140,7 @@ impl<'a> Batch<'a> {
         // A timer only where there is something to wait for.
         let sent = match sent.as_mut().now_or_never() {
             Some(sent) => sent,
-            None => time::timeout(limit, sent)
-                .await
-                .map_err(|_| connection.timed_out(PUBLISH, limit))?,
+            None => connection.in_time(PUBLISH, sent).await?,
         };
         sent.map_err(|error| failed(PUBLISH, error))?;
         self.sent += 1;

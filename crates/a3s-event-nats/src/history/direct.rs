@@ -2,7 +2,6 @@ use a3s_event_core::Result;
 use async_nats::{HeaderMap, Message, Subscriber};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::time;
 
 use super::{Page, Stored};
 use crate::{error::failed, provider::Shared};
@@ -84,19 +83,14 @@ impl<'a> Direct<'a> {
             format!("{}.{}", self.inbox, self.request),
             request.to_string().into(),
         );
-        match time::timeout(connection.request_timeout, sent).await {
-            Ok(sent) => sent.map_err(|error| failed(READ, error)),
-            Err(_) => Err(connection.timed_out(READ, connection.request_timeout)),
-        }
+        let sent = connection.in_time(READ, sent).await?;
+        sent.map_err(|error| failed(READ, error))
     }
 
     async fn answer(&mut self) -> Result<Message> {
-        let connection = &self.shared.connection;
-        match time::timeout(connection.request_timeout, self.answers.next()).await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(failed(READ, "the connection ended")),
-            Err(_) => Err(connection.timed_out(READ, connection.request_timeout)),
-        }
+        let answer = self.shared.connection.in_time(READ, self.answers.next());
+        let answer = answer.await?;
+        answer.ok_or_else(|| failed(READ, "the connection ended"))
     }
 }
 

@@ -2,7 +2,6 @@ use a3s_event_core::{EventError, Result};
 use async_nats::Subscriber;
 use futures_util::StreamExt;
 use serde_json::json;
-use tokio::time;
 
 use super::{Page, Stored};
 use crate::{
@@ -138,13 +137,9 @@ impl<'a> Probe<'a> {
 
     /// The next message; `None` when the request has ended.
     async fn answer(&self, answers: &mut Subscriber) -> Result<Option<Stored>> {
-        let connection = &self.shared.connection;
-        let limit = connection.request_timeout;
-        let answer = match time::timeout(limit, answers.next()).await {
-            Ok(Some(answer)) => answer,
-            Ok(None) => return Err(failed(READ, "the connection ended")),
-            Err(_) => return Err(connection.timed_out(READ, limit)),
-        };
+        let answer = self.shared.connection.in_time(READ, answers.next());
+        let answer = answer.await?;
+        let answer = answer.ok_or_else(|| failed(READ, "the connection ended"))?;
         match answer.status.map(|status| status.as_u16()) {
             None => {}
             Some(404 | 408) => return Ok(None),

@@ -62,8 +62,6 @@ pub(crate) struct Reader {
     first_generation: u64,
     /// Messages read from the inbox.
     read: u64,
-    /// The number of the last delivery within the consumer.
-    delivery: u64,
     /// Whether the consumer may be another one of its name, so that nothing is
     /// handed over or answered until that is known.
     doubtful: bool,
@@ -109,7 +107,6 @@ impl Reader {
             generation: provider.connection.generation(),
             first_generation: inbox.generation,
             read: 0,
-            delivery: 0,
             doubtful: false,
             requests: Requests::new(pull, inbox.subject),
             inbox: Some(inbox.subscriber),

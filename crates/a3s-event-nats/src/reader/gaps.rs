@@ -1,5 +1,7 @@
 //! Gaps in the sequences that a subscription receives.
 
+use std::mem;
+
 use crate::convert::Delivered;
 
 /// Where a subscription is in the stream, and what it had to skip.
@@ -9,8 +11,8 @@ pub(crate) struct Gaps {
     pub(super) first: u64,
     /// The highest sequence that arrived, or the one before the start.
     pub(super) position: u64,
-    /// The last delivery within the consumer.
-    delivery: Option<u64>,
+    /// The number of the last delivery within the consumer; 0 before the first.
+    pub(super) delivery: u64,
     pub(super) missed: u64,
     /// Whether every sequence of the stream is for this subscription, so that
     /// a gap is a loss.
@@ -22,7 +24,7 @@ impl Gaps {
         Self {
             first,
             position,
-            delivery: None,
+            delivery: 0,
             missed: 0,
             everything,
         }
@@ -31,7 +33,7 @@ impl Gaps {
     /// Takes note of a delivery. What other handles of a durable got is the
     /// gap in the numbers of the deliveries; the rest was removed.
     pub(super) fn note(&mut self, delivered: &Delivered) {
-        let last = self.delivery.replace(delivered.consumer_sequence);
+        let last = mem::replace(&mut self.delivery, delivered.consumer_sequence);
         let (from, to) = (self.position, delivered.sequence);
         if to <= from {
             return;
@@ -40,10 +42,7 @@ impl Gaps {
         if !self.everything || delivered.times > 1 || to <= self.first {
             return;
         }
-        let elsewhere = match last {
-            Some(last) => delivered.consumer_sequence.saturating_sub(last + 1),
-            None => delivered.consumer_sequence.saturating_sub(1),
-        };
+        let elsewhere = delivered.consumer_sequence.saturating_sub(last + 1);
         let gone = (to - from - 1).saturating_sub(elsewhere);
         if gone > 0 {
             self.missed += gone;
@@ -52,7 +51,7 @@ impl Gaps {
     }
 
     pub(super) const fn forget_consumer(&mut self) {
-        self.delivery = None;
+        self.delivery = 0;
     }
 }
 

@@ -58,11 +58,10 @@ impl Reader {
             return;
         };
         let delivered = arrived.delivered;
-        if delivered.consumer_sequence <= self.delivery {
+        if delivered.consumer_sequence <= self.gaps.delivery {
             // A server that was killed may count anew, and so does another durable of the name.
             self.doubtful |= matches!(self.source, Source::Durable(_));
         }
-        self.delivery = delivered.consumer_sequence;
         self.failures = 0;
         if let Some(ledger) = &self.link.ledger {
             ledger.deliver(&delivered);

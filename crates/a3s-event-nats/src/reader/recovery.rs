@@ -75,7 +75,6 @@ impl Reader {
                 // The new consumer delivers them again; the old one hears no answers.
                 self.buffer.take();
                 self.gaps.forget_consumer();
-                self.delivery = 0;
                 self.doubtful = false;
             }
             Recovered::Gone { what, name } => self.end_without(what, name),

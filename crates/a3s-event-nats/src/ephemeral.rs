@@ -6,12 +6,12 @@ use a3s_event_core::Result;
 
 use crate::{
     api::{Action, ConsumerState},
-    consumer::{Plan, STRICT_SINCE, check_echo},
+    consumer::{Plan, check_echo},
     durable::refused,
-    incarnation::{Incarnation, unique_token},
+    incarnation::unique_token,
     ledger::Ledger,
     provider::Shared,
-    settle::{Link, Refusals},
+    settle::Link,
 };
 
 /// Creates a consumer of one subscription.
@@ -37,15 +37,8 @@ pub(crate) async fn create(
     let start = info.position(plan.first_sequence());
     let ledger = ledger.unwrap_or_else(|| Arc::new(Ledger::new(start)));
     let link = Link {
-        connection: Arc::clone(connection),
-        api: Arc::clone(api),
-        consumer: name,
-        incarnation: Incarnation::of(&info, version),
-        steps: plan.steps(),
-        reads_reasons: version >= STRICT_SINCE,
         ledger: Some(ledger),
-        refusals: (plan.prefetch == 0).then(|| Refusals::new(inbox)),
-        gone: Arc::default(),
+        ..Link::new(provider, plan, name, &info, inbox)
     };
     Ok((link, info))
 }

@@ -21,7 +21,7 @@ use crate::{
     client::NatsProviderBuilder,
     config::NatsConfig,
     connection::Connection,
-    consumer::{ExistingDurable, Plan, STRICT_SINCE, stored_first_sequence},
+    consumer::{ExistingDurable, Plan, stored_first_sequence},
     durable, ephemeral,
     error::{ApiError, NATS, failed},
     history,
@@ -29,7 +29,7 @@ use crate::{
     names,
     pull::Requests,
     reader::{Gaps, Inbox, Reader, Source},
-    settle::{Link, Refusals},
+    settle::Link,
     subscription::{NatsSubscription, SharedReader, WeakReader},
 };
 
@@ -170,19 +170,9 @@ impl Shared {
             self.settings.on_existing_durable,
         )
         .await?;
-        let version = self.connection.version();
-        let incarnation = Incarnation::of(&info, version);
-        let link = Link {
-            connection: Arc::clone(&self.connection),
-            api: Arc::clone(&self.api),
-            consumer: names::wire_name(consumer_name),
-            steps: plan.steps(),
-            reads_reasons: version >= STRICT_SINCE,
-            ledger: None,
-            refusals: (plan.prefetch == 0).then(|| Refusals::new(&inbox.subject)),
-            gone: self.mark_of(consumer_name, &incarnation),
-            incarnation,
-        };
+        let wire_name = names::wire_name(consumer_name);
+        let mut link = Link::new(self, &plan, wire_name, &info, &inbox.subject);
+        link.gone = self.mark_of(consumer_name, &link.incarnation);
         let source = Source::Durable(consumer_name.to_owned());
         Ok(self.subscription(source, plan, link, &info, inbox))
     }

@@ -18,9 +18,11 @@ use bytes::Bytes;
 use crate::{
     api::{Api, ConsumerState},
     connection::Connection,
+    consumer::{Plan, STRICT_SINCE},
     error::{ApiError, Unreachable},
     incarnation::Incarnation,
     ledger::Ledger,
+    provider::Shared,
     stream::nanoseconds,
 };
 
@@ -54,6 +56,30 @@ pub(crate) struct Link {
     pub(crate) gone: Arc<AtomicBool>,
 }
 
+impl Link {
+    /// The consumer that the server has made or found, of a subscription with `inbox`.
+    pub(crate) fn new(
+        provider: &Shared,
+        plan: &Plan,
+        consumer: String,
+        found: &ConsumerState,
+        inbox: &str,
+    ) -> Self {
+        let version = provider.connection.version();
+        Self {
+            connection: Arc::clone(&provider.connection),
+            api: Arc::clone(&provider.api),
+            consumer,
+            incarnation: Incarnation::of(found, version),
+            steps: plan.steps(),
+            reads_reasons: version >= STRICT_SINCE,
+            ledger: None,
+            refusals: (plan.prefetch == 0).then(|| Refusals::new(inbox)),
+            gone: Arc::default(),
+        }
+    }
+}
+
 /// The refusals that the server has not confirmed.
 ///
 /// A server reads answers and requests apart: a request right behind a refusal
@@ -70,7 +96,7 @@ impl Refusals {
     /// The last token of the subject of confirmations.
     pub(crate) const TOKEN: &str = "refused";
 
-    pub(crate) fn new(inbox: &str) -> Self {
+    fn new(inbox: &str) -> Self {
         Self {
             reply: format!("{inbox}.{}", Self::TOKEN).into(),
             unconfirmed: AtomicUsize::new(0),

@@ -9,7 +9,7 @@
 //!
 //! let own = Server::start()?; // for a test that breaks its server
 //! own.kill()?;
-//! own.restart()?; // on the same port, with what was stored
+//! own.restart()?; // on the same port, which nobody gets meanwhile, with what was stored
 //! # Ok(())
 //! # }
 //! ```
@@ -24,6 +24,7 @@
 mod error;
 mod find;
 mod folder;
+mod port;
 mod process;
 mod server;
 mod version;

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     error::{Error, Result},
     folder::Folder,
+    port::Port,
 };
 
 /// How long a start may take; what is stored must be read back within it.
@@ -28,7 +29,6 @@ const PAUSE: Duration = Duration::from_millis(3);
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    pub(crate) port: u16,
 }
 
 /// What a server is started with; a restart takes the same.
@@ -37,6 +37,7 @@ pub(crate) struct Start {
     pub(crate) program: PathBuf,
     /// The server's own folder: store, log, configuration.
     pub(crate) folder: Folder,
+    pub(crate) port: Port,
     /// Whether the folder holds a configuration.
     pub(crate) configured: bool,
 }
@@ -54,8 +55,8 @@ impl Start {
             .map_err(Error::io("write the server's configuration"))
     }
 
-    /// Starts the server on this port, or on one that is free, and waits until JetStream is healthy.
-    pub(crate) fn run(&self, port: Option<u16>) -> Result<Process> {
+    /// Starts the server and waits until JetStream is healthy.
+    pub(crate) fn run(&self) -> Result<Process> {
         let folder = &self.folder.path();
         self.remove_ports_files()
             .map_err(Error::io(format_args!("clear {}", folder.display())))?;
@@ -64,7 +65,7 @@ impl Start {
         let mut command = Command::new(&self.program);
         command
             .args(["-a", "127.0.0.1", "-m", "-1", "-js", "-p"])
-            .arg(port.map_or("-1".to_owned(), |port| port.to_string()))
+            .arg(self.port.number().to_string())
             .arg("-sd")
             .arg(folder.join("store"))
             .arg("--ports_file_dir")
@@ -82,7 +83,7 @@ impl Start {
             .spawn()
             .map_err(Error::io(format_args!("start {}", self.program.display())))?;
         // From here on, an error kills the child.
-        let mut process = Process { child, port: 0 };
+        let mut process = Process { child };
         self.await_health(&mut process)?;
         Ok(process)
     }
@@ -95,13 +96,8 @@ impl Start {
             // Until it is written to its end, the file is not readable as JSON.
             let ports = fs::read(&ports_file).unwrap_or_default();
             let ports: Value = serde_json::from_slice(&ports).unwrap_or_default();
-            if let (Some(port), Some(monitoring)) =
-                (port(&ports["nats"]), port(&ports["monitoring"]))
-            {
-                process.port = port;
-                if is_healthy(monitoring) {
-                    return Ok(());
-                }
+            if monitoring(&ports).is_some_and(is_healthy) {
+                return Ok(());
             }
             let ended = process
                 .child
@@ -226,9 +222,10 @@ impl Drop for Process {
     }
 }
 
-/// Reads the port of the first address in a list such as `["nats://127.0.0.1:4222"]`.
-fn port(addresses: &Value) -> Option<u16> {
-    addresses[0].as_str()?.rsplit(':').next()?.parse().ok()
+/// Reads the port out of what the server wrote: `{"monitoring": ["http://127.0.0.1:8222"], ..}`.
+fn monitoring(ports: &Value) -> Option<u16> {
+    let address = ports["monitoring"][0].as_str()?;
+    address.rsplit(':').next()?.parse().ok()
 }
 
 fn is_healthy(monitoring: u16) -> bool {

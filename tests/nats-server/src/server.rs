@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     find,
     folder::Folder,
+    port::Port,
     process::{Process, Start},
     version::Version,
 };
@@ -81,14 +82,15 @@ impl Server {
         let mut start = Start {
             program,
             folder: Folder::create()?,
+            port: Port::claim()?,
             configured: false,
         };
         if let Some(text) = configuration {
             start.configure(text)?;
         }
-        let process = start.run(None)?;
+        let process = start.run()?;
         Ok(Self {
-            url: format!("nats://127.0.0.1:{}", process.port),
+            url: format!("nats://127.0.0.1:{}", start.port.number()),
             version,
             own: Some(Own {
                 process: Mutex::new(process),
@@ -156,12 +158,12 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The server is somebody else's, does not start, or another process has taken the port meanwhile.
+    /// The server is somebody else's, or does not start.
     pub fn restart(&self) -> Result<()> {
         let own = self.own()?;
         let mut process = lock(&own.process);
         process.kill()?;
-        *process = own.start.run(Some(process.port))?;
+        *process = own.start.run()?;
         Ok(())
     }
 

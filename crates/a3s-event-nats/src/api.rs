@@ -1,15 +1,25 @@
 //! The JetStream API: JSON requests below one subject.
 
+use std::time::Duration;
+
 use a3s_event_core::{EventError, Result};
 use async_nats::{Message, Subject};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
+use tokio::time::{self, Instant};
 
 use crate::{
     connection::Connection,
     error::{ApiError, failed},
 };
+
+/// After which a request without an answer is sent again.
+const UNANSWERED: Duration = Duration::from_secs(2);
+
+/// Before a cluster that has no leader is asked again.
+const NO_LEADER: Duration = Duration::from_millis(250);
 
 /// A configuration as the server has it: fields by name.
 pub(crate) type Fields = Map<String, Value>;
@@ -191,6 +201,9 @@ impl Api {
         }
     }
 
+    /// Asks, and asks again where that gets no answer: every request of the API
+    /// does the same a second time as once. In a cluster without a leader,
+    /// nobody answers what was asked before there is one.
     async fn call<T: DeserializeOwned>(
         &self,
         on: &Connection,
@@ -209,16 +222,32 @@ impl Api {
             Value::Null => Vec::new(),
             body => serde_json::to_vec(body)?,
         };
-        let answer = on
-            .request(
+        let (subject, payload) = (Subject::from(subject), Bytes::from(payload));
+        let limit = on.request_timeout;
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            on.wait_until_up(left).await?;
+            let asked = on.request(
                 operation,
-                subject.into(),
+                subject.clone(),
                 None,
-                payload.into(),
-                on.request_timeout,
-            )
-            .await?;
-        answer_of(operation, &answer)
+                payload.clone(),
+                left.min(UNANSWERED),
+            );
+            let answer = match asked.await {
+                Ok(answer) => answer_of(operation, &answer)?,
+                Err(EventError::Timeout { .. }) if left > UNANSWERED => continue,
+                Err(EventError::Timeout { .. }) => return Err(on.timed_out(operation, limit)),
+                Err(error) => return Err(error),
+            };
+            match answer {
+                Err(ref error) if error.passes() && left > UNANSWERED => {
+                    time::sleep(NO_LEADER).await;
+                }
+                answer => return Ok(answer),
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Publishing many events with a bounded number in flight.
 
-use std::{collections::VecDeque, pin::pin};
+use std::pin::pin;
 
 use a3s_event_core::{
     EventError, Result,
@@ -8,8 +8,10 @@ use a3s_event_core::{
 };
 use async_nats::{Message, Subscriber};
 use futures_util::{FutureExt, StreamExt};
+use tokio::time;
 
 use crate::{
+    connection::pauses,
     error::{Unreachable, failed},
     provider::Shared,
     publish::{Outgoing, PUBLISH},
@@ -23,10 +25,10 @@ impl Shared {
     /// events before the first is sent, so that such a failure stores nothing.
     pub(crate) async fn publish_batch(&self, events: &[Event]) -> Result<Vec<u64>> {
         self.connection.check_open()?;
-        let mut outgoing = VecDeque::with_capacity(events.len());
+        let mut outgoing = Vec::with_capacity(events.len());
         for event in events {
             match self.outgoing(event, &PublishOptions::default()) {
-                Ok(next) => outgoing.push_back(next),
+                Ok(next) => outgoing.push(next),
                 Err(error) => return Err(EventError::partial_batch(Vec::new(), error)),
             }
         }
@@ -40,11 +42,21 @@ impl Shared {
         {
             return Err(EventError::partial_batch(Vec::new(), error));
         }
-        let mut batch = match Batch::new(self, events).await {
-            Ok(batch) => batch,
-            Err(error) => return Err(EventError::partial_batch(Vec::new(), error)),
+        let mut pauses = pauses();
+        let (batch, failure) = loop {
+            let mut batch = match Batch::new(self, events).await {
+                Ok(batch) => batch,
+                Err(error) => return Err(EventError::partial_batch(Vec::new(), error)),
+            };
+            let failure = batch.run(&outgoing).await.err();
+            if batch.reached_nobody()
+                && let Some(pause) = pauses.next()
+            {
+                time::sleep(pause).await;
+                continue;
+            }
+            break (batch, failure);
         };
-        let failure = batch.run(outgoing).await.err();
         // The answers come in any order; the prefix ends where one is missing.
         let prefix: Vec<u64> = batch.stored.iter().map_while(|stored| *stored).collect();
         match batch.refusal.or(failure) {
@@ -65,6 +77,8 @@ struct Batch<'a> {
     sizes: Vec<usize>,
     sent: usize,
     answered: usize,
+    /// How many events reached nobody.
+    unheard: usize,
     /// The refusal of the first event that was refused.
     refusal: Option<EventError>,
     refused_at: usize,
@@ -87,19 +101,21 @@ impl<'a> Batch<'a> {
             sizes: Vec::with_capacity(events.len()),
             sent: 0,
             answered: 0,
+            unheard: 0,
             refusal: None,
             refused_at: usize::MAX,
         })
     }
 
     /// Sends and waits until everything that was sent is answered.
-    async fn run(&mut self, mut outgoing: VecDeque<Outgoing>) -> Result<()> {
+    async fn run(&mut self, outgoing: &[Outgoing]) -> Result<()> {
+        let mut outgoing = outgoing.iter();
         loop {
             while self.refusal.is_none()
                 && self.sent - self.answered < WINDOW
-                && let Some(next) = outgoing.pop_front()
+                && let Some(next) = outgoing.next()
             {
-                self.send(next).await?;
+                self.send(next.clone()).await?;
                 // What has arrived is read at once, so that the window stays open.
                 while let Some(Some(answer)) = self.answers.next().now_or_never() {
                     self.take(&answer)?;
@@ -158,6 +174,7 @@ impl<'a> Batch<'a> {
         };
         self.answered += 1;
         if answer.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
+            self.unheard += 1;
             let error = self
                 .shared
                 .connection
@@ -174,6 +191,11 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether it is certain that no event of all that were sent was received.
+    const fn reached_nobody(&self) -> bool {
+        self.sent > 0 && self.unheard == self.sent
     }
 
     fn refuse(&mut self, index: usize, error: EventError) {

@@ -159,7 +159,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a request and waits for its answer, all within `limit`.
+    /// Sends a request and waits for its answer, all within `limit`. Sent again
+    /// where it is certain that nobody has received it.
     pub(crate) async fn request(
         &self,
         operation: &str,
@@ -172,11 +173,24 @@ impl Connection {
         if !self.is_up() {
             self.wait_until_up(limit).await?;
         }
-        // One limit for sending and waiting; the client's own covers only the latter.
-        let mut request = Request::new().payload(payload).timeout(None);
-        request.headers = headers;
-        let answer = self.client.send_request(subject, request);
-        match time::timeout_at(started + limit, answer).await {
+        let mut pauses = pauses();
+        let answered = async {
+            loop {
+                // One limit for all of it; the client's own covers the wait for one answer.
+                let mut request = Request::new().payload(payload.clone()).timeout(None);
+                request.headers.clone_from(&headers);
+                match self.client.send_request(subject.clone(), request).await {
+                    Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                        match pauses.next() {
+                            Some(pause) => time::sleep(pause).await,
+                            None => return Err(error),
+                        }
+                    }
+                    answered => return answered,
+                }
+            }
+        };
+        match time::timeout_at(started + limit, answered).await {
             Ok(Ok(message)) => Ok(message),
             Ok(Err(error)) => Err(match error.kind() {
                 RequestErrorKind::NoResponders => self.unreachable(Unreachable::NoResponders),
@@ -265,6 +279,14 @@ impl Connection {
             tracing::warn!(server = %self.server, "the connection did not end in time");
         }
     }
+}
+
+/// The pauses before a request that reached nobody is sent again: in a cluster,
+/// the servers need a moment to tell each other which of them answers.
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
+    [20, 50, 100, 200, 400]
+        .into_iter()
+        .map(Duration::from_millis)
 }
 
 impl Drop for Connection {

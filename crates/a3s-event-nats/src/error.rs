@@ -34,6 +34,11 @@ impl ApiError {
     pub(crate) const MESSAGE_NOT_FOUND: u32 = 10037;
     pub(crate) const WRONG_LAST_SEQUENCE: u32 = 10071;
     pub(crate) const MESSAGE_TOO_LARGE: u32 = 10054;
+    /// An event with the same id is being stored by the cluster.
+    pub(crate) const DUPLICATE_IN_PROCESS: u32 = 10158;
+    /// The cluster has no leader at the moment.
+    const CLUSTER_UNAVAILABLE: u32 = 10008;
+    const CLUSTER_NOT_LEADER: u32 = 10009;
 
     /// Whether the error is `code` of the list of the server.
     pub(crate) const fn is(&self, code: u32) -> bool {
@@ -45,6 +50,14 @@ impl ApiError {
         matches!(
             self.err_code,
             Self::CONSUMER_NOT_FOUND | Self::CONSUMER_MISSING
+        )
+    }
+
+    /// Whether the cluster answers otherwise as soon as it has agreed on a leader.
+    pub(crate) const fn passes(&self) -> bool {
+        matches!(
+            self.err_code,
+            Self::CLUSTER_UNAVAILABLE | Self::CLUSTER_NOT_LEADER
         )
     }
 

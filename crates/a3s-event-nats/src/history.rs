@@ -7,11 +7,13 @@
 mod direct;
 mod probe;
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use a3s_event_core::{Result, types::Event};
+use serde_json::json;
+use tokio::time::{self, Instant};
 
-use crate::{convert, error::failed, provider::Shared};
+use crate::{api::number, connection::Connection, convert, error::failed, provider::Shared};
 use direct::Direct;
 use probe::Probe;
 
@@ -23,6 +25,11 @@ const BATCHES_SINCE: (u32, u32) = (2, 11);
 
 /// How often the search starts again when what it found changes under it.
 const ROUNDS: usize = 5;
+
+/// Before a source is asked again for what the leader of the stream has and it has not.
+const LAG: Duration = Duration::from_millis(5);
+
+const READ: &str = "read the history";
 
 /// A stored message.
 pub(crate) struct Stored {
@@ -72,8 +79,8 @@ impl Source<'_> {
         }
     }
 
-    /// The sequence of the newest match, as far as the server knows: up to
-    /// 2.11 it may find none, or an older one, after the newest was deleted.
+    /// The sequence of the newest match, as the leader of the stream knows it: up
+    /// to 2.11 it may find none, or an older one, after the newest was deleted.
     async fn newest(&mut self) -> Result<Option<u64>> {
         match self {
             Self::Direct(direct) => direct.newest().await,
@@ -81,10 +88,10 @@ impl Source<'_> {
         }
     }
 
-    /// Whether what a read counts is all there is. What a new consumer counts may be
-    /// short on servers before 2.10.
-    const fn counts_exactly(&self) -> bool {
-        matches!(self, Self::Direct(_))
+    /// Whether a read finds all there is. A replica may lag behind the leader of
+    /// the stream, and what a new consumer counts may be short before 2.10.
+    const fn is_exact(&self) -> bool {
+        matches!(self, Self::Direct(direct) if !direct.replicated)
     }
 
     async fn end(self) -> Result<()> {
@@ -100,35 +107,49 @@ pub(crate) async fn newest(shared: &Shared, filter: &str, limit: usize) -> Resul
     if limit == 0 {
         return Ok(Vec::new());
     }
+    let stream = shared.stream_info().await?;
     let mut source = if shared.direct && shared.connection.version() >= BATCHES_SINCE {
-        Source::Direct(Direct::open(shared, filter).await?)
+        let replicated = number(&stream.config, "num_replicas") > 1;
+        Source::Direct(Direct::open(shared, filter, replicated).await?)
     } else {
         Source::Probe(Probe::open(shared, filter))
     };
-    let events = collect(shared, &mut source, limit).await;
+    let events = collect(shared, &mut source, limit, stream.state.last_seq).await;
     let ended = source.end().await;
     let events = events?;
     ended?;
     Ok(events)
 }
 
-async fn collect(shared: &Shared, source: &mut Source<'_>, limit: usize) -> Result<Vec<Event>> {
+/// The sequence of the newest match that the leader of the stream has.
+async fn newest_of_leader(shared: &Shared, filter: &str) -> Result<Option<u64>> {
+    let which = json!({"last_by_subj": filter});
+    let message = shared.api.message(&shared.connection, &which).await?;
+    Ok(message.map(|message| message.seq))
+}
+
+/// What is published after the sequence `end` need not be in the answer, so that reading ends.
+async fn collect(
+    shared: &Shared,
+    source: &mut Source<'_>,
+    limit: usize,
+    mut end: u64,
+) -> Result<Vec<Event>> {
     let mut skipped = 0;
     for _ in 0..ROUNDS {
-        // What is published from now on need not be in the answer, so that reading ends.
-        let end = shared.stream_info().await?.state.last_seq;
         let wanted = limit.saturating_add(skipped);
         let (page, oldest_read) = search(source, wanted, end).await?;
         let mut tail = Tail::new(limit);
-        tail.read(source, page, end).await?;
+        tail.read(&shared.connection, source, page, end).await?;
         if tail.events.len() == limit || oldest_read {
             return Ok(tail.into_newest_first());
         }
         // Foreign messages do not count, and what a limit removed is gone: look further back.
         skipped = skipped.saturating_mul(2).max(tail.foreign).max(16);
+        end = shared.stream_info().await?.state.last_seq;
     }
     Err(failed(
-        "read the history",
+        READ,
         "the stream changes faster than it can be read",
     ))
 }
@@ -179,7 +200,7 @@ async fn search(source: &mut Source<'_>, wanted: usize, end: u64) -> Result<(Pag
             return Ok((read, false));
         }
         (high, high_count) = (at, read.count());
-        if source.counts_exactly() && read.pending == 0 && wanted <= page as u64 {
+        if source.is_exact() && read.pending == 0 && wanted <= page as u64 {
             tail = read.messages;
         }
     }
@@ -214,16 +235,35 @@ impl Tail {
     }
 
     /// Reads from `page` on to the sequence `end`, or as far as matches exist.
-    async fn read(&mut self, source: &mut Source<'_>, mut page: Page, end: u64) -> Result<()> {
+    async fn read(
+        &mut self,
+        connection: &Connection,
+        source: &mut Source<'_>,
+        mut page: Page,
+        end: u64,
+    ) -> Result<()> {
+        let mut last = 0;
+        let mut lagging_since = None;
         loop {
-            let Some(last) = page.messages.last().map(|message| message.sequence) else {
-                return Ok(());
-            };
+            let found = !page.messages.is_empty();
             for message in page.messages {
+                last = message.sequence;
                 self.push(&message);
             }
-            if last >= end || (page.pending == 0 && source.counts_exactly()) {
+            if last >= end || (page.pending == 0 && source.is_exact()) {
                 return Ok(());
+            }
+            if found {
+                lagging_since = None;
+            } else {
+                if source.newest().await? <= Some(last) {
+                    return Ok(());
+                }
+                let since = *lagging_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > connection.request_timeout {
+                    return Err(connection.timed_out(READ, connection.request_timeout));
+                }
+                time::sleep(LAG).await;
             }
             page = source.read(last + 1, PAGE).await?;
         }

@@ -11,7 +11,7 @@ use a3s_event_core::{
     EventError, Result, async_trait,
     provider::{Capabilities, ConsumerInfo, EventProvider, ProviderInfo, Subscription},
     subject::{SubjectPattern, SubjectPrefix, validate_consumer_name},
-    types::{Event, PublishOptions, StreamName, SubscribeOptions},
+    types::{DeliverPolicy, Event, PublishOptions, StreamName, SubscribeOptions},
 };
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -146,7 +146,7 @@ impl Shared {
         filter_subject: &str,
         options: &SubscribeOptions,
     ) -> Result<Box<dyn Subscription>> {
-        let plan = self.plan(filter_subject, options)?;
+        let plan = self.plan(filter_subject, options).await?;
         let inbox = self.inbox().await?;
         let (link, info) = ephemeral::create(self, &plan, None, None, &inbox.subject).await?;
         Ok(self.subscription(Source::Ephemeral, plan, link, &info, inbox))
@@ -160,7 +160,7 @@ impl Shared {
     ) -> Result<Box<dyn Subscription>> {
         self.connection.check_open()?;
         validate_consumer_name(consumer_name)?;
-        let plan = self.plan(filter_subject, options)?;
+        let plan = self.plan(filter_subject, options).await?;
         let inbox = self.inbox().await?;
         let info = durable::open(
             &self.connection,
@@ -209,15 +209,22 @@ impl Shared {
         }
     }
 
-    fn plan(&self, filter_subject: &str, options: &SubscribeOptions) -> Result<Plan> {
+    async fn plan(&self, filter_subject: &str, options: &SubscribeOptions) -> Result<Plan> {
         self.connection.check_open()?;
         let Settings {
             prefix, prefetch, ..
         } = &self.settings;
-        Plan::new(prefix, filter_subject, options, *prefetch)
+        let mut plan = Plan::new(prefix, filter_subject, options, *prefetch)?;
+        if plan.options.deliver_policy == DeliverPolicy::New {
+            // Of a replica that lags, what is stored already would be new.
+            plan.options.deliver_policy = DeliverPolicy::ByStartSequence {
+                sequence: self.stream_info().await?.state.last_seq + 1,
+            };
+        }
+        Ok(plan)
     }
 
-    async fn inbox(&self) -> Result<Inbox> {
+    pub(crate) async fn inbox(&self) -> Result<Inbox> {
         let client = self.connection.client();
         let generation = self.connection.generation();
         let subject = client.new_inbox();

@@ -10,6 +10,7 @@ use async_nats::{HeaderMap, HeaderValue, Message, Subject, header};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::{self, Instant};
 
 use crate::{
     api::{Answer, answer_of},
@@ -19,10 +20,14 @@ use crate::{
 
 pub(crate) const PUBLISH: &str = "publish";
 
+/// Before an event whose repeat is being stored is sent again.
+const IN_PROCESS: Duration = Duration::from_millis(20);
+
 /// Longest `tracestate` that is passed on.
 const LONGEST_TRACE_STATE: usize = 512;
 
 /// An event that passed every check that needs no server.
+#[derive(Clone)]
 pub(crate) struct Outgoing {
     pub(crate) subject: Subject,
     pub(crate) headers: Option<HeaderMap>,
@@ -47,18 +52,10 @@ impl Shared {
             Some(seconds) => seconds_bounded(seconds),
             None => self.connection.request_timeout,
         };
-        let Outgoing {
-            subject,
-            headers,
-            payload,
-        } = outgoing;
-        let size = payload.len();
-        let answer = self
-            .connection
-            .request(PUBLISH, subject, headers, payload, limit)
-            .await?;
+        let size = outgoing.payload.len();
+        let stored = self.store(outgoing, limit).await?;
         let behind = |expected: u64| expected.checked_add(1);
-        match (self.stored(&answer)?, options.expected_sequence) {
+        match (stored, options.expected_sequence) {
             // Servers before 2.12 look at the id first: a repeat of another event than the one
             // behind the expected sequence is a conflict all the same.
             (Ok(stored), Some(expected))
@@ -101,6 +98,36 @@ impl Shared {
             headers,
             payload: payload.into(),
         })
+    }
+
+    /// Sends an event within `limit`. In a cluster, one whose repeat is being stored
+    /// is refused; it is sent again, to hear of its sequence.
+    async fn store(&self, outgoing: Outgoing, limit: Duration) -> Result<Answer<Stored>> {
+        let Outgoing {
+            subject,
+            headers,
+            payload,
+        } = outgoing;
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let (subject, headers, payload) = (subject.clone(), headers.clone(), payload.clone());
+            let sent = self
+                .connection
+                .request(PUBLISH, subject, headers, payload, left);
+            let answer = match sent.await {
+                Err(EventError::Timeout { .. }) => {
+                    return Err(self.connection.timed_out(PUBLISH, limit));
+                }
+                answer => answer?,
+            };
+            match self.stored(&answer)? {
+                Err(error) if error.is(ApiError::DUPLICATE_IN_PROCESS) => {
+                    time::sleep(IN_PROCESS).await;
+                }
+                stored => return Ok(stored),
+            }
+        }
     }
 
     /// Reads the answer to a publish.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, Subject};
+use async_nats::{HeaderMap, Message, StatusCode, Subject};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -81,12 +81,6 @@ impl Requests {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
-    /// Asks another consumer from now on.
-    pub(crate) fn redirect(&mut self, subject: Subject) {
-        self.subject = subject;
-        self.reset();
-    }
-
     /// Takes note of a status and says what follows from it.
     pub(crate) fn status(&mut self, message: &Message) -> Status {
         let Some(code) = message.status else {
@@ -152,14 +146,18 @@ impl Status {
     }
 }
 
+/// Whether the server has written `message` without counting it among those of
+/// the subscription: that nobody listens to a request.
+pub(crate) fn is_uncounted(message: &Message) -> bool {
+    message.status == Some(StatusCode::NO_RESPONDERS)
+}
+
 fn pending_messages(headers: Option<&HeaderMap>) -> Option<usize> {
     headers?.get("Nats-Pending-Messages")?.as_str().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use async_nats::StatusCode;
-
     use super::*;
 
     fn status(subject: &str, code: u16, description: &str, pending: Option<&str>) -> Message {

@@ -62,6 +62,8 @@ pub(crate) struct Reader {
     first_generation: u64,
     /// Messages read from the inbox.
     read: u64,
+    /// Those among them that the server does not count.
+    uncounted: u64,
     /// Whether the consumer may be another one of its name, so that nothing is
     /// handed over or answered until that is known.
     doubtful: bool,
@@ -107,6 +109,7 @@ impl Reader {
             generation: provider.connection.generation(),
             first_generation: inbox.generation,
             read: 0,
+            uncounted: 0,
             doubtful: false,
             requests: Requests::new(pull, inbox.subject),
             inbox: Some(inbox.subscriber),
@@ -276,6 +279,7 @@ impl Reader {
             unseen: self.buffer.take(),
             outstanding: self.requests.outstanding(),
             read: self.read,
+            uncounted: self.uncounted,
             counted: same_connection,
         })
     }

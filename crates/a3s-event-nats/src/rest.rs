@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use crate::{
     consumer::STRICT_SINCE,
     error::failed,
-    pull::{self, Requests},
+    pull::{self, Requests, is_uncounted},
     reader::Buffered,
     settle::Link,
 };
@@ -38,6 +38,8 @@ pub(crate) struct Rest {
     pub(crate) outstanding: usize,
     /// Messages read from the inbox.
     pub(crate) read: u64,
+    /// Those among them that the server does not count.
+    pub(crate) uncounted: u64,
     /// Whether that was on one connection, so that the server counts alike.
     pub(crate) counted: bool,
 }
@@ -65,7 +67,9 @@ impl Rest {
         self.settle_down(link).await?;
         self.end_interest(link).await?;
         // Asked about a consumer, the server drops its requests without interest. Left there, one
-        // of them would take the first refused event and put it behind all others.
+        // of them would take the first refused event and put it behind all others. In a cluster,
+        // the consumer hears of the end on the way that requests take, and of the question on another.
+        link.reach_consumer().await?;
         if link.is_gone().await? {
             return Ok(());
         }
@@ -126,16 +130,17 @@ impl Rest {
         // Up to the fence both have received the same.
         let fence = self.fence();
         let copies = async {
-            let mut copies = 0;
+            let (mut copies, mut uncounted) = (0, 0);
             while let Some(copy) = renewed.next().await {
                 copies += 1;
+                uncounted += u64::from(is_uncounted(&copy));
                 if copy.subject == fence {
                     break;
                 }
             }
-            copies
+            (copies, uncounted)
         };
-        self.read = connection.in_time(STOP, copies).await?;
+        (self.read, self.uncounted) = connection.in_time(STOP, copies).await?;
         self.inbox = renewed;
         Ok(())
     }
@@ -181,7 +186,8 @@ impl Rest {
         let more = self.outstanding.min(MOST_UNDERWAY) + STATUSES;
         let ended = self.inbox.unsubscribe_after(self.read + more as u64).await;
         let filler = Subject::from(format!("{}.end", self.subject));
-        for _ in 0..more {
+        // The client has counted what the server has not, and ends that much earlier.
+        for _ in 0..more as u64 + self.uncounted {
             connection.send(filler.clone(), None, Bytes::new()).await?;
         }
         if ended.is_err() {
@@ -201,6 +207,7 @@ impl Rest {
 
     fn take(&mut self, message: Message) {
         self.read += 1;
+        self.uncounted += u64::from(is_uncounted(&message));
         if message.status.is_none()
             && let Some(waiting) = Buffered::of(message)
         {

@@ -12,17 +12,18 @@ use a3s_event_core::{
     BoxFuture, EventError, Result,
     provider::{Answer, Settle, Settled},
 };
-use async_nats::Subject;
+use async_nats::{Request, RequestErrorKind, Subject};
 use bytes::Bytes;
 
 use crate::{
     api::{Api, ConsumerState},
     connection::Connection,
     consumer::{Plan, STRICT_SINCE},
-    error::{ApiError, Unreachable},
+    error::{ApiError, Unreachable, failed},
     incarnation::Incarnation,
     ledger::Ledger,
     provider::Shared,
+    pull,
     stream::nanoseconds,
 };
 
@@ -231,6 +232,23 @@ impl Link {
         let limit = self.connection.request_timeout;
         let confirmed = self.connection.request("give back", last, None, NAK, limit);
         confirmed.await.map(drop)
+    }
+
+    /// Returns once the consumer has heard of everything that the connection has
+    /// told the server before, or there is no consumer.
+    pub(crate) async fn reach_consumer(&self) -> Result<()> {
+        let request = Request::new()
+            .payload(Bytes::from_static(pull::REFUSED))
+            .timeout(None);
+        let client = self.connection.client();
+        let answered = client.send_request(self.api.pull(&self.consumer), request);
+        let answered = self.connection.in_time("reach the consumer", answered);
+        match answered.await? {
+            Err(error) if error.kind() != RequestErrorKind::NoResponders => {
+                Err(failed("reach the consumer", error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether `found` has the name of the consumer and is another one.

@@ -21,6 +21,7 @@
 //!
 //! Everything here blocks, a start for some 50 ms, which a test can afford, also an asynchronous one.
 
+mod cluster;
 mod error;
 mod find;
 mod folder;
@@ -29,6 +30,7 @@ mod process;
 mod server;
 mod version;
 
+pub use cluster::Cluster;
 pub use error::{Error, Result};
 pub use server::Server;
 pub use version::Version;

@@ -39,7 +39,7 @@ pub(crate) struct Start {
     pub(crate) folder: Folder,
     pub(crate) port: Port,
     /// Whether the folder holds a configuration.
-    pub(crate) configured: bool,
+    configured: bool,
 }
 
 impl Start {
@@ -48,15 +48,30 @@ impl Start {
     /// What the server prints while it has no log yet: mistakes in the configuration.
     const OUTPUT: &str = "output";
 
-    /// Writes the configuration that the server is to read.
-    pub(crate) fn configure(&mut self, text: &str) -> Result<()> {
-        self.configured = true;
-        fs::write(self.folder.path().join(Self::CONFIGURATION), text)
-            .map_err(Error::io("write the server's configuration"))
+    /// Gives the server a folder, with what it is to read, and a port.
+    pub(crate) fn new(program: PathBuf, configuration: Option<&str>) -> Result<Self> {
+        let folder = Folder::create()?;
+        if let Some(text) = configuration {
+            fs::write(folder.path().join(Self::CONFIGURATION), text)
+                .map_err(Error::io("write the server's configuration"))?;
+        }
+        Ok(Self {
+            program,
+            folder,
+            port: Port::claim()?,
+            configured: configuration.is_some(),
+        })
     }
 
     /// Starts the server and waits until JetStream is healthy.
     pub(crate) fn run(&self) -> Result<Process> {
+        let mut process = self.spawn()?;
+        self.await_health(&mut process)?;
+        Ok(process)
+    }
+
+    /// Starts the server, and does not wait for it.
+    pub(crate) fn spawn(&self) -> Result<Process> {
         let folder = &self.folder.path();
         self.remove_ports_files()
             .map_err(Error::io(format_args!("clear {}", folder.display())))?;
@@ -83,12 +98,11 @@ impl Start {
             .spawn()
             .map_err(Error::io(format_args!("start {}", self.program.display())))?;
         // From here on, an error kills the child.
-        let mut process = Process { child };
-        self.await_health(&mut process)?;
-        Ok(process)
+        Ok(Process { child })
     }
 
-    fn await_health(&self, process: &mut Process) -> Result<()> {
+    /// Waits until JetStream is healthy: where the server is one of a cluster, until that has a leader.
+    pub(crate) fn await_health(&self, process: &mut Process) -> Result<()> {
         let ports_file = format!("nats-server_{}.ports", process.child.id());
         let ports_file = self.folder.path().join(ports_file);
         let deadline = Instant::now() + PATIENCE;

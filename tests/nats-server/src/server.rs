@@ -9,8 +9,6 @@ use serde_json::Value;
 use crate::{
     error::{Error, Result},
     find,
-    folder::Folder,
-    port::Port,
     process::{Process, Start},
     version::Version,
 };
@@ -79,24 +77,20 @@ impl Server {
 
     fn launch(configuration: Option<&str>) -> Result<Self> {
         let (program, version) = find::program()?;
-        let mut start = Start {
-            program,
-            folder: Folder::create()?,
-            port: Port::claim()?,
-            configured: false,
-        };
-        if let Some(text) = configuration {
-            start.configure(text)?;
-        }
+        let start = Start::new(program, configuration)?;
         let process = start.run()?;
-        Ok(Self {
+        Ok(Self::of(start, process, version))
+    }
+
+    pub(crate) fn of(start: Start, process: Process, version: Version) -> Self {
+        Self {
             url: format!("nats://127.0.0.1:{}", start.port.number()),
             version,
             own: Some(Own {
                 process: Mutex::new(process),
                 start,
             }),
-        })
+        }
     }
 
     /// Takes a server that runs already at its word: it says its version to whoever connects.

@@ -1,12 +1,15 @@
 use a3s_event_core::Result;
-use async_nats::{HeaderMap, Message, Subscriber};
+use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::time;
 
-use super::{Page, Stored};
-use crate::{error::failed, provider::Shared};
-
-const READ: &str = "read the history";
+use super::{Page, READ, Stored, newest_of_leader};
+use crate::{
+    connection::pauses,
+    error::{Unreachable, failed},
+    provider::Shared,
+};
 
 /// Most bytes of one read: the server sends them without flow control.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -15,13 +18,19 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Direct<'a> {
     shared: &'a Shared,
     filter: &'a str,
+    /// Whether servers that may lag behind the leader answer, too.
+    pub(super) replicated: bool,
     inbox: String,
     answers: Subscriber,
     request: u64,
 }
 
 impl<'a> Direct<'a> {
-    pub(super) async fn open(shared: &'a Shared, filter: &'a str) -> Result<Self> {
+    pub(super) async fn open(
+        shared: &'a Shared,
+        filter: &'a str,
+        replicated: bool,
+    ) -> Result<Self> {
         let connection = &shared.connection;
         connection.wait_until_up(connection.request_timeout).await?;
         let inbox = connection.client().new_inbox();
@@ -33,6 +42,7 @@ impl<'a> Direct<'a> {
         Ok(Self {
             shared,
             filter,
+            replicated,
             inbox,
             answers,
             request: 0,
@@ -46,13 +56,12 @@ impl<'a> Direct<'a> {
             "batch": most,
             "max_bytes": MOST_BYTES,
         });
-        self.ask(&request).await?;
         let mut page = Page {
             messages: Vec::new(),
             pending: 0,
         };
+        let mut answer = self.ask(&request).await?;
         loop {
-            let answer = self.answer().await?;
             match answer.status.map(|status| status.as_u16()) {
                 None => page.messages.push(stored(answer)?),
                 Some(204) => {
@@ -62,12 +71,15 @@ impl<'a> Direct<'a> {
                 Some(404) => return Ok(page),
                 Some(_) => return Err(unexpected(&answer)),
             }
+            answer = self.answer().await?;
         }
     }
 
     pub(super) async fn newest(&mut self) -> Result<Option<u64>> {
-        self.ask(&json!({"last_by_subj": self.filter})).await?;
-        let answer = self.answer().await?;
+        if self.replicated {
+            return newest_of_leader(self.shared, self.filter).await;
+        }
+        let answer = self.ask(&json!({"last_by_subj": self.filter})).await?;
         match answer.status.map(|status| status.as_u16()) {
             None => Ok(Some(stored(answer)?.sequence)),
             Some(404) => Ok(None),
@@ -75,16 +87,28 @@ impl<'a> Direct<'a> {
         }
     }
 
-    async fn ask(&mut self, request: &Value) -> Result<()> {
-        self.request += 1;
+    /// Sends a request and waits for the first answer.
+    async fn ask(&mut self, request: &Value) -> Result<Message> {
         let connection = &self.shared.connection;
-        let sent = connection.client().publish_with_reply(
-            self.shared.api.direct_get(),
-            format!("{}.{}", self.inbox, self.request),
-            request.to_string().into(),
-        );
-        let sent = connection.in_time(READ, sent).await?;
-        sent.map_err(|error| failed(READ, error))
+        let mut pauses = pauses();
+        loop {
+            self.request += 1;
+            let sent = connection.client().publish_with_reply(
+                self.shared.api.direct_get(),
+                format!("{}.{}", self.inbox, self.request),
+                request.to_string().into(),
+            );
+            let sent = connection.in_time(READ, sent).await?;
+            sent.map_err(|error| failed(READ, error))?;
+            let answer = self.answer().await?;
+            if answer.status != Some(StatusCode::NO_RESPONDERS) {
+                return Ok(answer);
+            }
+            match pauses.next() {
+                Some(pause) => time::sleep(pause).await,
+                None => return Err(connection.unreachable(Unreachable::NoResponders)),
+            }
+        }
     }
 
     async fn answer(&mut self) -> Result<Message> {

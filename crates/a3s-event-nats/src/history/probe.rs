@@ -3,7 +3,7 @@ use async_nats::Subscriber;
 use futures_util::StreamExt;
 use serde_json::json;
 
-use super::{Page, Stored};
+use super::{Page, READ, Stored, newest_of_leader};
 use crate::{
     api::{Action, Fields, no_stream},
     convert::Delivered,
@@ -12,8 +12,6 @@ use crate::{
     provider::Shared,
     stream::nanoseconds,
 };
-
-const READ: &str = "read the history";
 
 /// How long a probe outlives a process that ends in the middle.
 const INACTIVITY: std::time::Duration = std::time::Duration::from_secs(10);
@@ -84,14 +82,8 @@ impl<'a> Probe<'a> {
         Ok(page)
     }
 
-    pub(super) async fn newest(&mut self) -> Result<Option<u64>> {
-        let which = json!({"last_by_subj": self.filter});
-        let message = self
-            .shared
-            .api
-            .message(&self.shared.connection, &which)
-            .await?;
-        Ok(message.map(|message| message.seq))
+    pub(super) async fn newest(&self) -> Result<Option<u64>> {
+        newest_of_leader(self.shared, self.filter).await
     }
 
     pub(super) async fn end(mut self) -> Result<()> {

@@ -9,7 +9,7 @@ use async_nats::Message;
 use futures_util::Stream;
 
 use super::{Buffered, End, Reader, Source};
-use crate::pull::Status;
+use crate::pull::{Status, is_uncounted};
 
 impl Reader {
     /// Moves everything that has arrived into the buffer.
@@ -22,6 +22,7 @@ impl Reader {
             match Pin::new(&mut inbox).poll_next(cx) {
                 Poll::Ready(Some(message)) => {
                     self.read += 1;
+                    self.uncounted += u64::from(is_uncounted(&message));
                     self.receive(message);
                 }
                 Poll::Ready(None) => {

@@ -3,12 +3,20 @@
 use std::{
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
-use a3s_event_core::types::DeliverPolicy;
+use a3s_event_core::{Result, types::DeliverPolicy};
+use tokio::time;
 
-use super::{Reader, Source};
-use crate::{consumer::Plan, ephemeral, error::ApiError, provider::Shared, settle::Link};
+use super::{Inbox, Reader, Source};
+use crate::{
+    consumer::Plan, ephemeral, error::ApiError, provider::Shared, pull::Requests, settle::Link,
+};
+
+/// After which a consumer of one subscription that says nothing is made anew, on
+/// a server that does. It was silent for longer before it was asked.
+const OUT_OF_REACH: Duration = Duration::from_secs(3);
 
 /// What was found out.
 pub(super) enum Recovered {
@@ -16,8 +24,9 @@ pub(super) enum Recovered {
     Alive,
     /// The server could not be asked: try later.
     Later,
-    /// The consumer was made anew.
-    Anew(Link),
+    /// The consumer was made anew, with an inbox that the old one does not know:
+    /// it may only be out of reach, and deliver what it was asked for.
+    Anew(Link, Inbox),
     /// It is gone for good.
     Gone { what: &'static str, name: String },
 }
@@ -50,7 +59,6 @@ impl Reader {
                 Arc::clone(&self.plan),
                 Arc::clone(&self.link),
                 self.gaps.position,
-                self.requests.inbox().to_owned(),
             )));
         }
     }
@@ -60,14 +68,17 @@ impl Reader {
             Recovered::Alive if self.doubtful => self.doubtful = false,
             // Asked again after a moment, so that no answer can make a busy loop.
             Recovered::Alive | Recovered::Later => self.pause(),
-            Recovered::Anew(link) => {
+            Recovered::Anew(link, inbox) => {
                 tracing::warn!(
                     consumer = %self.link.consumer,
                     stream = %self.provider.api.stream,
                     "the consumer of a subscription had vanished and was made anew"
                 );
-                self.requests
-                    .redirect(self.provider.api.pull(&link.consumer));
+                let pull = self.provider.api.pull(&link.consumer);
+                self.requests = Requests::new(pull, inbox.subject);
+                self.inbox = Some(inbox.subscriber);
+                self.first_generation = inbox.generation;
+                (self.read, self.uncounted) = (0, 0);
                 if let Some(ledger) = &link.ledger {
                     ledger.forget_consumer();
                 }
@@ -88,21 +99,23 @@ async fn recover(
     plan: Arc<Plan>,
     link: Arc<Link>,
     position: u64,
-    inbox: String,
 ) -> Recovered {
     let Shared {
         connection, api, ..
     } = &*provider;
-    match api.consumer_info(connection, &link.consumer).await {
-        Ok(Ok(found)) if !link.is_another(&found) => return Recovered::Alive,
+    let asked = api.consumer_info(connection, &link.consumer);
+    match time::timeout(OUT_OF_REACH, asked).await {
+        Ok(Ok(Ok(found))) if !link.is_another(&found) => return Recovered::Alive,
         // Another one of the name, with events and deliveries of its own.
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) if error.no_consumer() => {}
-        Ok(Err(error)) if error.is(ApiError::STREAM_NOT_FOUND) => {
+        Ok(Ok(Ok(_))) => {}
+        Ok(Ok(Err(error))) if error.no_consumer() => {}
+        Ok(Ok(Err(error))) if error.is(ApiError::STREAM_NOT_FOUND) => {
             link.gone.store(true, Ordering::Release);
             return gone_stream(&provider);
         }
-        Ok(Err(_)) | Err(_) => return Recovered::Later,
+        // The only server that has the consumer may be gone, and others have the stream.
+        Err(_) if matches!(source, Source::Ephemeral) => {}
+        Ok(Ok(Err(_)) | Err(_)) | Err(_) => return Recovered::Later,
     }
     if let Source::Durable(name) = source {
         link.gone.store(true, Ordering::Release);
@@ -132,13 +145,26 @@ async fn recover(
         DeliverPolicy::LastPerSubject => resume,
         _ => resume.or(Some(position + 1)),
     };
-    match ephemeral::create(&provider, &plan, resume, link.ledger.clone(), &inbox).await {
-        Ok((link, _)) => Recovered::Anew(link),
+    match make_anew(&provider, &plan, resume, &link).await {
+        Ok((link, inbox)) => Recovered::Anew(link, inbox),
         Err(error) => {
             tracing::warn!(%error, "a vanished consumer could not be made anew yet");
             Recovered::Later
         }
     }
+}
+
+async fn make_anew(
+    provider: &Shared,
+    plan: &Plan,
+    resume: Option<u64>,
+    old: &Link,
+) -> Result<(Link, Inbox)> {
+    let inbox = provider.inbox().await?;
+    let ledger = old.ledger.clone();
+    let made = ephemeral::create(provider, plan, resume, ledger, &inbox.subject);
+    let (link, _) = made.await?;
+    Ok((link, inbox))
 }
 
 fn gone_stream(provider: &Shared) -> Recovered {

@@ -5,6 +5,7 @@
 mod alike;
 mod auth;
 mod batch;
+mod cluster;
 mod common;
 mod conformance;
 mod existing;

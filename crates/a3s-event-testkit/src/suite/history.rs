@@ -94,7 +94,7 @@ pub async fn history_moves_no_consumer_and_leaves_none(case: Case) {
         let history = case.provider.history(pattern.as_deref(), 3).await.unwrap();
         assert_eq!(history.len(), 3);
     }
-    assert_eq!(case.consumers().await, 2);
+    case.settles_at_consumers(2).await;
     assert_eq!(durable.acknowledge().await, 2);
     assert_eq!(ephemeral.acknowledge().await, 2);
 }

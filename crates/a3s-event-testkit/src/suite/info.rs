@@ -79,10 +79,10 @@ pub async fn bytes_shrink_with_what_is_evicted(case: Case) {
 pub async fn consumers_count_durables_and_open_subscriptions(case: Case) {
     let mut one = case.subscribe_all().await;
     let mut other = case.subscribe_all().await;
-    assert_eq!(case.consumers().await, 2);
+    case.settles_at_consumers(2).await;
     let options = SubscribeOptions::default();
     let durables = usize::from(case.durable("reader", &options).await.is_some());
-    assert_eq!(case.consumers().await, 2 + durables);
+    case.settles_at_consumers(2 + durables).await;
     one.close().await;
     case.settles_at_consumers(1 + durables).await;
     other.close().await;

@@ -42,7 +42,7 @@ pub async fn closing_an_ephemeral_removes_its_consumer(case: Case) {
         reader.received().await;
         readers.push(reader);
     }
-    assert_eq!(case.consumers().await, 5);
+    case.settles_at_consumers(5).await;
     for mut reader in readers {
         reader.close().await;
     }
@@ -72,7 +72,7 @@ pub async fn dropping_an_ephemeral_removes_its_consumer(case: Case) {
 /// A stream that is dropped is a subscription that is dropped.
 pub async fn dropping_a_stream_removes_its_consumer(case: Case) {
     let stream = case.subscribe_all().await.subscription.into_stream();
-    assert_eq!(case.consumers().await, 1);
+    case.settles_at_consumers(1).await;
     drop(stream);
     case.settles_at_consumers(0).await;
     let stream = case.subscribe_all().await.subscription.into_stream();
@@ -230,10 +230,10 @@ pub async fn two_storages_are_isolated(case: Case) {
     case.publish("event").await;
     reader.nothing().await;
     other.assert_nothing_stored().await;
-    assert_eq!(other.consumers().await, 1);
+    other.settles_at_consumers(1).await;
     if durable {
         other.provider.unsubscribe("reader").await.unwrap();
-        assert_eq!(case.consumers().await, 1);
+        case.settles_at_consumers(1).await;
     }
     assert_eq!(other.publish("event").await, 1);
 }

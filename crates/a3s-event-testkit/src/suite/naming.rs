@@ -27,7 +27,7 @@ pub async fn names_that_differ_a_little_are_different_consumers(case: Case) {
         assert_eq!(reader.acknowledge().await, 1, "{name:?} is another's name");
         readers.push((name, reader));
     }
-    assert_eq!(case.consumers().await, names.len());
+    case.settles_at_consumers(names.len()).await;
     for (name, mut reader) in readers {
         reader.close().await;
         let Some(mut reader) = case.durable(name, &SubscribeOptions::default()).await else {
@@ -146,7 +146,7 @@ pub async fn other_options_are_a_mismatch_that_names_them(case: Case) {
             "{text}"
         );
     }
-    assert_eq!(case.consumers().await, 1);
+    case.settles_at_consumers(1).await;
 }
 
 /// A durable that was created with options is not opened without them.
@@ -289,7 +289,7 @@ pub async fn racing_openers_of_one_configuration_all_succeed(case: Case) {
             Err(error) => panic!("{error:?}"),
         }
     }
-    assert_eq!(case.consumers().await, 1);
+    case.settles_at_consumers(1).await;
     let sequence = case.publish("event").await;
     let mut last = handles.remove(0);
     for mut handle in handles {

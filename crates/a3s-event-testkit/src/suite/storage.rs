@@ -69,7 +69,7 @@ pub async fn providers_share_the_work_of_a_durable(case: Case) {
     let Some(mut two) = other.durable("reader", &options).await else {
         unreachable!("it was claimed before");
     };
-    assert_eq!(other.consumers().await, 1);
+    other.settles_at_consumers(1).await;
     case.publish_many("event", 5).await;
     other.publish_many("event", 5).await;
     let mut got = Vec::new();
@@ -137,5 +137,5 @@ pub async fn unsubscribe_ends_the_handles_of_every_provider(case: Case) {
     other.provider.unsubscribe("reader").await.unwrap();
     let error = reader.error().await;
     assert!(matches!(error, EventError::NotFound { .. }), "{error:?}");
-    assert_eq!(case.consumers().await, 0);
+    case.settles_at_consumers(0).await;
 }

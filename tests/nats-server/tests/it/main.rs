@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use a3s_event_nats_server::{Server, Version};
+use a3s_event_nats_server::{Cluster, Server, Version};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,16 +50,19 @@ impl Client {
 
     /// Asks JetStream something.
     fn request(&mut self, subject: &str, body: &Value) -> Value {
+        self.try_request(subject, body).unwrap()
+    }
+
+    fn try_request(&mut self, subject: &str, body: &Value) -> io::Result<Value> {
         let body = body.to_string();
         let length = body.len();
         self.send(&format!(
             "SUB answer 1\r\nPUB {subject} answer {length}\r\n{body}\r\n"
-        ))
-        .unwrap();
-        while !self.line().unwrap().starts_with("MSG answer") {}
-        let answer = self.line().unwrap();
-        self.send("UNSUB 1\r\n").unwrap();
-        serde_json::from_str(&answer).unwrap()
+        ))?;
+        while !self.line()?.starts_with("MSG answer") {}
+        let answer = self.line()?;
+        self.send("UNSUB 1\r\n")?;
+        Ok(serde_json::from_str(&answer)?)
     }
 }
 
@@ -186,4 +189,29 @@ fn sharers_hold_the_same_server() {
     Client::connect(&one).unwrap();
     drop(one);
     Client::connect(&two).unwrap();
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn a_cluster_keeps_a_stream_through_the_loss_of_its_leader() {
+    let cluster = Cluster::start().unwrap();
+    let stream = json!({ "name": "S", "subjects": ["s.>"], "num_replicas": 3 });
+    let created = Client::connect(&cluster.servers()[0])
+        .unwrap()
+        .request("$JS.API.STREAM.CREATE.S", &stream);
+    assert_eq!(created["error"], Value::Null, "{created}");
+    let leader = created["cluster"]["leader"].as_str().unwrap();
+    let leader = cluster.server(leader).unwrap();
+    leader.kill().unwrap();
+
+    let mut left = cluster.servers().iter();
+    let left = left.find(|server| server.url() != leader.url()).unwrap();
+    // Nobody answers until the two that are left have agreed on a leader.
+    let stored = (0..30).find_map(|_| {
+        let mut client = Client::connect(left).ok()?;
+        client.patience(Duration::from_secs(1)).ok()?;
+        client.try_request("s.one", &json!("event")).ok()
+    });
+    assert!(stored.unwrap()["seq"].is_u64());
+    leader.restart().unwrap();
 }

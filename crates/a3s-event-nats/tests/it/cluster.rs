@@ -1,0 +1,267 @@
+//! Three servers that keep each stream together: the suite, and what may happen to one of them.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use a3s_event_core::{
+    EventError,
+    provider::{EventProvider, Subscription},
+    types::{PublishOptions, SubscribeOptions},
+};
+use a3s_event_nats::{NatsConfig, NatsProvider};
+use a3s_event_nats_server::{Cluster, Server};
+use a3s_event_testkit::{
+    Harness, Limits, async_trait, conformance, eventually, sample_event, within,
+};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::common::{config, everything, next, publish_many, raw};
+
+/// How long the servers may need to agree on another leader, on a busy machine.
+const ELECTION: Duration = Duration::from_secs(60);
+
+/// The cluster that all tests share that do not break it.
+fn shared_cluster() -> Arc<Cluster> {
+    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let cluster = Arc::new(Cluster::start().unwrap());
+        *shared = Arc::downgrade(&cluster);
+        cluster
+    })
+}
+
+/// A provider over a stream on three servers.
+async fn replicated(config: NatsConfig) -> NatsProvider {
+    let builder = NatsProvider::builder(config).replicas(3);
+    builder.connect().await.unwrap()
+}
+
+/// The same stream, through one of the servers.
+fn at(server: &Server, config: &NatsConfig) -> NatsConfig {
+    NatsConfig {
+        url: server.url().to_owned(),
+        ..config.clone()
+    }
+}
+
+struct ClusterHarness {
+    cluster: Arc<Cluster>,
+    config: NatsConfig,
+}
+
+impl ClusterHarness {
+    fn new() -> Self {
+        let cluster = shared_cluster();
+        let config = config(&cluster.url());
+        Self { cluster, config }
+    }
+}
+
+#[async_trait]
+impl Harness for ClusterHarness {
+    async fn provider(&self) -> Arc<dyn EventProvider> {
+        Arc::new(replicated(self.config.clone()).await)
+    }
+
+    async fn provider_with(&self, limits: Limits) -> Option<Arc<dyn EventProvider>> {
+        let mut config = self.config.clone();
+        if let Some(events) = limits.max_events {
+            config.max_events = i64::try_from(events).unwrap();
+        }
+        let mut builder = NatsProvider::builder(config).replicas(3);
+        if let Some(window) = limits.duplicate_window {
+            builder = builder.duplicate_window(window);
+        }
+        Some(Arc::new(builder.connect().await.unwrap()))
+    }
+
+    async fn reopen(&self) -> Option<Arc<dyn EventProvider>> {
+        Some(self.provider().await)
+    }
+
+    async fn clean_up(&self) {
+        let raw = raw(self.cluster.servers()[0].url()).await;
+        raw.delete_stream(&self.config.stream_name).await;
+    }
+
+    fn max_event_bytes(&self) -> Option<usize> {
+        Some(1024 * 1024)
+    }
+}
+
+conformance!(
+    #[ignore = "needs nats-server"]
+    nats,
+    ClusterHarness::new()
+);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn history_has_what_was_just_published_whichever_server_answers() {
+    let cluster = shared_cluster();
+    let config = config(&cluster.url());
+    let publisher = replicated(config.clone()).await;
+    for server in cluster.servers() {
+        let reader = replicated(at(server, &config)).await;
+        for _ in 0..100 {
+            let event = sample_event(&publisher, "a");
+            publisher.publish(&event).await.unwrap();
+            let newest = reader.history(None, 3).await.unwrap();
+            assert_eq!(newest[0].id, event.id);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn leaving_a_durable_withholds_nothing() {
+    let cluster = shared_cluster();
+    let config = config(&cluster.url());
+    for server in cluster.servers() {
+        let provider = replicated(at(server, &config)).await;
+        for round in 0..20 {
+            let name = format!("durable-{round}");
+            publish_many(&provider, "a", 2).await;
+            let mut one = provider
+                .subscribe_durable(&name, &everything(&provider))
+                .await
+                .unwrap();
+            next(&mut *one).await.ack().await.unwrap();
+            one.close().await.unwrap();
+            let mut other = provider
+                .subscribe_durable(&name, &everything(&provider))
+                .await
+                .unwrap();
+            let second = next(&mut *other).await;
+            assert_eq!(second.received.sequence, 2);
+            other.close().await.unwrap();
+            provider.unsubscribe(&name).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn nothing_acknowledged_is_lost_while_each_server_dies_in_turn() {
+    let cluster = Cluster::start().unwrap();
+    let provider = Arc::new(replicated(config(&cluster.url())).await);
+    let options = SubscribeOptions::default().with_ack_wait_secs(2);
+    let filter = everything(&provider);
+    let durable = provider.subscribe_durable_with_options("worker", &filter, &options);
+    let ephemeral = provider.subscribe_with_options(&filter, &options);
+    let (all, expected) = watch::channel(None);
+    let readers = [durable.await.unwrap(), ephemeral.await.unwrap()]
+        .map(|subscription| tokio::spawn(see_all(subscription, expected.clone())));
+    let done = Arc::new(AtomicBool::new(false));
+    let publisher = tokio::spawn(publish_until(Arc::clone(&provider), Arc::clone(&done)));
+    for server in cluster.servers() {
+        let before = messages(&provider).await;
+        server.kill().unwrap();
+        eventually(ELECTION, || async {
+            messages(&provider).await > before + 20
+        })
+        .await;
+        server.restart().unwrap();
+    }
+    done.store(true, Ordering::Relaxed);
+    let acknowledged = publisher.await.unwrap();
+    assert!(acknowledged.len() >= 60);
+    all.send_replace(Some(acknowledged));
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn an_ephemeral_goes_on_when_the_server_of_its_consumer_is_gone() {
+    let cluster = Cluster::start().unwrap();
+    let config = config(&cluster.url());
+    let stream = config.stream_name.clone();
+    let provider = replicated(config).await;
+    let mut subscription = provider.subscribe(&everything(&provider)).await.unwrap();
+    publish_many(&provider, "a", 2).await;
+    next(&mut *subscription)
+        .await
+        .ack_confirmed()
+        .await
+        .unwrap();
+
+    let raw = raw(cluster.servers()[0].url()).await;
+    let consumer = raw.consumers(&stream).await.remove(0);
+    let consumer = format!("CONSUMER.INFO.{stream}.{consumer}");
+    let leader = &raw.ask(&consumer, &Value::Null).await["cluster"]["leader"];
+    let leader = cluster.server(leader.as_str().unwrap()).unwrap();
+    leader.kill().unwrap();
+    let event = sample_event(&provider, "after");
+    eventually(ELECTION, || async {
+        let options = PublishOptions::default().with_msg_id(&event.id);
+        provider
+            .publish_with_options(&event, &options)
+            .await
+            .is_ok()
+    })
+    .await;
+    // One that was unanswered when its consumer went may come again before it.
+    let mut sequence = 0;
+    while sequence < 3 {
+        let pending = within(ELECTION, subscription.next_manual_ack()).await;
+        sequence = pending.unwrap().unwrap().received.sequence;
+        assert!([2, 3].contains(&sequence), "{sequence}");
+    }
+    subscription.close().await.unwrap();
+}
+
+/// How many events are stored; 0 where nobody can tell.
+async fn messages(provider: &NatsProvider) -> u64 {
+    provider.info().await.map_or(0, |info| info.messages)
+}
+
+/// Publishes, and returns the ids of what was acknowledged.
+async fn publish_until(provider: Arc<NatsProvider>, done: Arc<AtomicBool>) -> BTreeSet<String> {
+    let mut acknowledged = BTreeSet::new();
+    let mut pauses = tokio::time::interval(Duration::from_millis(2));
+    while !done.load(Ordering::Relaxed) {
+        pauses.tick().await;
+        let event = sample_event(&*provider, "a");
+        let options = PublishOptions::default().with_timeout_secs(1);
+        match provider.publish_with_options(&event, &options).await {
+            Ok(_) => assert!(acknowledged.insert(event.id.clone())),
+            Err(error) => assert!(error.is_retryable(), "{error:?}"),
+        }
+    }
+    acknowledged
+}
+
+/// Reads until everything was seen that is expected, once that is known.
+async fn see_all(
+    mut subscription: Box<dyn Subscription>,
+    mut expected: watch::Receiver<Option<BTreeSet<String>>>,
+) {
+    let mut seen = BTreeSet::new();
+    let all = |all: &Option<BTreeSet<String>>, seen: &BTreeSet<String>| {
+        all.as_ref().is_some_and(|all| all.is_subset(seen))
+    };
+    while !all(&expected.borrow_and_update(), &seen) {
+        tokio::select! {
+            changed = expected.changed() => changed.unwrap(),
+            pending = within(ELECTION, subscription.next_manual_ack()) => {
+                let pending = pending.unwrap().unwrap();
+                seen.insert(pending.received.event.id.clone());
+                match pending.ack().await {
+                    Ok(()) | Err(EventError::Connection { .. }) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        }
+    }
+    subscription.close().await.unwrap();
+}

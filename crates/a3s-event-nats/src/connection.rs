@@ -114,6 +114,12 @@ impl Connection {
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
 
+    /// Whether an event that was refused for its expected sequence leaves its id
+    /// taken until the duplicate window is over, as clusters before 2.12 do.
+    pub(crate) fn keeps_ids_of_refused(&self) -> bool {
+        self.client.server_info().cluster.is_some() && self.version() < (2, 12)
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }

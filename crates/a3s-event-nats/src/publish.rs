@@ -14,14 +14,15 @@ use tokio::time::{self, Instant};
 
 use crate::{
     api::{Answer, answer_of},
+    connection::pauses,
     error::{ApiError, failed},
     provider::Shared,
 };
 
 pub(crate) const PUBLISH: &str = "publish";
 
-/// Before an event whose repeat is being stored is sent again.
-const IN_PROCESS: Duration = Duration::from_millis(20);
+/// Before an event whose repeat is being stored for some time is sent again.
+const IN_PROCESS: Duration = Duration::from_millis(500);
 
 /// Longest `tracestate` that is passed on.
 const LONGEST_TRACE_STATE: usize = 512;
@@ -53,29 +54,32 @@ impl Shared {
             None => self.connection.request_timeout,
         };
         let size = outgoing.payload.len();
+        if let Some(expected) = options.expected_sequence
+            && options.msg_id.is_some()
+            && self.connection.keeps_ids_of_refused()
+        {
+            let actual = self.stream_info().await?.state.last_seq;
+            if actual != expected {
+                return self.misplaced(expected, actual, options).await;
+            }
+        }
         let stored = self.store(outgoing, limit).await?;
-        let behind = |expected: u64| expected.checked_add(1);
         match (stored, options.expected_sequence) {
             // Servers before 2.12 look at the id first: a repeat of another event than the one
             // behind the expected sequence is a conflict all the same.
             (Ok(stored), Some(expected))
-                if stored.duplicate && Some(stored.seq) != behind(expected) =>
+                if stored.duplicate && Some(stored.seq) != expected.checked_add(1) =>
             {
-                Err(self.conflict(expected).await?)
+                let actual = self.stream_info().await?.state.last_seq;
+                Err(EventError::conflict(expected, actual))
             }
             (Ok(stored), _) => Ok(stored.seq),
             (Err(error), Some(expected)) if error.is(ApiError::WRONG_LAST_SEQUENCE) => {
-                // Servers from 2.12 on look at the sequence first, which makes a repeat a conflict.
-                if let Some(msg_id) = &options.msg_id
-                    && let Some(original) = behind(expected)
-                    && self.holds(original, msg_id).await?
-                {
-                    return Ok(original);
-                }
-                match last_sequence_in(&error.description) {
-                    Some(actual) => Err(EventError::conflict(expected, actual)),
-                    None => Err(self.conflict(expected).await?),
-                }
+                let actual = match last_sequence_in(&error.description) {
+                    Some(actual) => actual,
+                    None => self.stream_info().await?.state.last_seq,
+                };
+                self.misplaced(expected, actual, options).await
             }
             (Err(error), _) => Err(self.refused(error, &event.id, size)),
         }
@@ -109,6 +113,7 @@ impl Shared {
             payload,
         } = outgoing;
         let until = Instant::now() + limit;
+        let mut pauses = pauses();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let (subject, headers, payload) = (subject.clone(), headers.clone(), payload.clone());
@@ -122,11 +127,12 @@ impl Shared {
                 answer => answer?,
             };
             match self.stored(&answer)? {
-                Err(error) if error.is(ApiError::DUPLICATE_IN_PROCESS) => {
-                    time::sleep(IN_PROCESS).await;
-                }
+                Err(error) if error.is(ApiError::DUPLICATE_IN_PROCESS) => {}
+                // The same in the words of 2.10: nothing has the sequence 0.
+                Ok(Stored { seq: 0, .. }) => {}
                 stored => return Ok(stored),
             }
+            time::sleep(pauses.next().unwrap_or(IN_PROCESS)).await;
         }
     }
 
@@ -158,11 +164,17 @@ impl Shared {
         Ok(message.is_some_and(|m| m.header("Nats-Msg-Id").as_deref() == Some(msg_id)))
     }
 
-    async fn conflict(&self, expected: u64) -> Result<EventError> {
-        match self.api.stream_info(&self.connection).await? {
-            Ok(info) => Ok(EventError::conflict(expected, info.state.last_seq)),
-            Err(error) => Err(error.during(PUBLISH)),
+    /// What comes of an event that was to follow `expected` where the stream ends
+    /// at `actual`: its own repeat, which servers from 2.12 on refuse as well, or
+    /// a conflict.
+    async fn misplaced(&self, expected: u64, actual: u64, options: &PublishOptions) -> Result<u64> {
+        if let Some(msg_id) = &options.msg_id
+            && let Some(original) = expected.checked_add(1)
+            && self.holds(original, msg_id).await?
+        {
+            return Ok(original);
         }
+        Err(EventError::conflict(expected, actual))
     }
 }
 

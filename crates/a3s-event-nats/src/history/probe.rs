@@ -1,13 +1,15 @@
 use a3s_event_core::{EventError, Result};
-use async_nats::Subscriber;
+use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use serde_json::json;
+use tokio::time;
 
 use super::{Page, READ, Stored, newest_of_leader};
 use crate::{
     api::{Action, Fields, no_stream},
+    connection::pauses,
     convert::Delivered,
-    error::{ApiError, failed},
+    error::{ApiError, Unreachable, failed},
     incarnation::unique_token,
     provider::Shared,
     stream::nanoseconds,
@@ -112,45 +114,64 @@ impl<'a> Probe<'a> {
             .await
             .map_err(|error| failed(READ, error))?;
         // Not `no_wait`: a probe that was just made may find nothing at first.
-        let body = json!({"batch": events, "expires": nanoseconds(EXPIRES)});
-        client
-            .publish_with_reply(self.shared.api.pull(name), inbox, body.to_string().into())
-            .await
-            .map_err(|error| failed(READ, error))?;
-        let mut fetched = Vec::new();
-        while fetched.len() < events {
-            match self.answer(&mut answers).await? {
-                Some(stored) => fetched.push(stored),
-                None => break,
+        let body = json!({"batch": events, "expires": nanoseconds(EXPIRES)}).to_string();
+        let mut pauses = pauses();
+        let mut answer = loop {
+            client
+                .publish_with_reply(
+                    self.shared.api.pull(name),
+                    inbox.clone(),
+                    body.clone().into(),
+                )
+                .await
+                .map_err(|error| failed(READ, error))?;
+            let answer = self.answer(&mut answers).await?;
+            if answer.status != Some(StatusCode::NO_RESPONDERS) {
+                break answer;
             }
+            match pauses.next() {
+                Some(pause) => time::sleep(pause).await,
+                None => return Err(connection.unreachable(Unreachable::NoResponders)),
+            }
+        };
+        let mut fetched = Vec::new();
+        while let Some(stored) = stored(answer)? {
+            fetched.push(stored);
+            if fetched.len() == events {
+                break;
+            }
+            answer = self.answer(&mut answers).await?;
         }
         Ok(fetched)
     }
 
-    /// The next message; `None` when the request has ended.
-    async fn answer(&self, answers: &mut Subscriber) -> Result<Option<Stored>> {
+    async fn answer(&self, answers: &mut Subscriber) -> Result<Message> {
         let answer = self.shared.connection.in_time(READ, answers.next());
         let answer = answer.await?;
-        let answer = answer.ok_or_else(|| failed(READ, "the connection ended"))?;
-        match answer.status.map(|status| status.as_u16()) {
-            None => {}
-            Some(404 | 408) => return Ok(None),
-            Some(code) => {
-                let text = answer.description.as_deref().unwrap_or("");
-                return Err(failed(READ, format!("the server answered {code} {text}")));
-            }
+        answer.ok_or_else(|| failed(READ, "the connection ended"))
+    }
+}
+
+/// The message of an answer; `None` when the request has ended.
+fn stored(answer: Message) -> Result<Option<Stored>> {
+    match answer.status.map(|status| status.as_u16()) {
+        None => {}
+        Some(404 | 408) => return Ok(None),
+        Some(code) => {
+            let text = answer.description.as_deref().unwrap_or("");
+            return Err(failed(READ, format!("the server answered {code} {text}")));
         }
-        let delivered = answer.reply.as_deref().and_then(Delivered::parse);
-        match delivered {
-            Some(delivered) => Ok(Some(Stored {
-                sequence: delivered.sequence,
-                payload: answer.payload,
-            })),
-            None => Err(EventError::provider(
-                "nats",
-                READ,
-                "a message without a delivery",
-            )),
-        }
+    }
+    let delivered = answer.reply.as_deref().and_then(Delivered::parse);
+    match delivered {
+        Some(delivered) => Ok(Some(Stored {
+            sequence: delivered.sequence,
+            payload: answer.payload,
+        })),
+        None => Err(EventError::provider(
+            "nats",
+            READ,
+            "a message without a delivery",
+        )),
     }
 }

@@ -3,7 +3,9 @@
 use std::{
     env,
     io::{IsTerminal, stdout},
+    num::NonZero,
     path::PathBuf,
+    thread,
     time::Duration,
 };
 
@@ -15,6 +17,9 @@ use crate::{
     project::Project,
     tally::Tally,
 };
+
+/// How many tests run at once; a value from outside is kept.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Compiling included; whatever takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -111,9 +116,16 @@ fn cargo_test(
         "cargo test --all-features --locked --no-fail-fast {arguments...} {colors...}"
     );
     let server = server.map(|program| (nats::PROGRAM, program));
-    stream(command.envs(server), LIMIT, |line| {
+    let threads = env::var(THREADS).is_err().then(|| (THREADS, threads()));
+    stream(command.envs(server).envs(threads), LIMIT, |line| {
         if tally.read(line) {
             println!("{line}");
         }
     })
+}
+
+/// Two for each core: tests wait for servers and deadlines longer than they work.
+fn threads() -> String {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    (2 * cores).to_string()
 }

@@ -17,7 +17,8 @@ pub struct ProviderInfo {
     pub messages: u64,
     /// Their size in bytes, as the backend counts it.
     pub bytes: u64,
-    /// Durable consumers and open ephemeral subscriptions.
+    /// Durable consumers and open ephemeral subscriptions. A backend of several
+    /// servers may take a moment to count a change.
     pub consumers: usize,
 }
 

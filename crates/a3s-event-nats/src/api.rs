@@ -12,7 +12,7 @@ use tokio::time::{self, Instant};
 
 use crate::{
     connection::Connection,
-    error::{ApiError, failed},
+    error::{ApiError, failed, reached_nobody},
 };
 
 /// After which a request without an answer is sent again.
@@ -225,6 +225,7 @@ impl Api {
         let (subject, payload) = (Subject::from(subject), Bytes::from(payload));
         let limit = on.request_timeout;
         let until = Instant::now() + limit;
+        let mut pauses = None;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             on.wait_until_up(left).await?;
@@ -239,7 +240,16 @@ impl Api {
                 Ok(answer) => answer_of(operation, &answer)?,
                 Err(EventError::Timeout { .. }) if left > UNANSWERED => continue,
                 Err(EventError::Timeout { .. }) => return Err(on.timed_out(operation, limit)),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let pauses = pauses.get_or_insert_with(|| on.pauses());
+                    if reached_nobody(&error)
+                        && let Some(pause) = pauses.next()
+                    {
+                        time::sleep(pause).await;
+                        continue;
+                    }
+                    return Err(error);
+                }
             };
             match answer {
                 Err(ref error) if error.passes() && left > UNANSWERED => {

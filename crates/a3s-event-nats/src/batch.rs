@@ -11,7 +11,6 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time;
 
 use crate::{
-    connection::pauses,
     error::{Unreachable, failed},
     provider::Shared,
     publish::{Outgoing, PUBLISH},
@@ -42,7 +41,7 @@ impl Shared {
         {
             return Err(EventError::partial_batch(Vec::new(), error));
         }
-        let mut pauses = pauses();
+        let mut pauses = None;
         let (batch, failure) = loop {
             let mut batch = match Batch::new(self, events).await {
                 Ok(batch) => batch,
@@ -50,7 +49,9 @@ impl Shared {
             };
             let failure = batch.run(&outgoing).await.err();
             if batch.reached_nobody()
-                && let Some(pause) = pauses.next()
+                && let Some(pause) = pauses
+                    .get_or_insert_with(|| self.connection.pauses())
+                    .next()
             {
                 time::sleep(pause).await;
                 continue;

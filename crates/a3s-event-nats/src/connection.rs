@@ -165,8 +165,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a request and waits for its answer, all within `limit`. Sent again
-    /// where it is certain that nobody has received it.
+    /// The pauses before a request that reached nobody is sent again. In a cluster,
+    /// the servers may still have to agree on which of them answers, or to tell
+    /// each other; one server alone knows that nobody does. Costs a copy of what
+    /// the server says about itself.
+    pub(crate) fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
+        let pauses: &[u64] = match self.client.server_info().cluster {
+            Some(_) => &[20, 50, 100, 200, 400, 800, 1600, 1600],
+            None => &[],
+        };
+        pauses.iter().copied().map(Duration::from_millis)
+    }
+
+    /// Sends a request and waits for its answer, all within `limit`.
     pub(crate) async fn request(
         &self,
         operation: &str,
@@ -179,24 +190,11 @@ impl Connection {
         if !self.is_up() {
             self.wait_until_up(limit).await?;
         }
-        let mut pauses = pauses();
-        let answered = async {
-            loop {
-                // One limit for all of it; the client's own covers the wait for one answer.
-                let mut request = Request::new().payload(payload.clone()).timeout(None);
-                request.headers.clone_from(&headers);
-                match self.client.send_request(subject.clone(), request).await {
-                    Err(error) if error.kind() == RequestErrorKind::NoResponders => {
-                        match pauses.next() {
-                            Some(pause) => time::sleep(pause).await,
-                            None => return Err(error),
-                        }
-                    }
-                    answered => return answered,
-                }
-            }
-        };
-        match time::timeout_at(started + limit, answered).await {
+        // One limit for sending and waiting; the client's own covers only the latter.
+        let mut request = Request::new().payload(payload).timeout(None);
+        request.headers = headers;
+        let answer = self.client.send_request(subject, request);
+        match time::timeout_at(started + limit, answer).await {
             Ok(Ok(message)) => Ok(message),
             Ok(Err(error)) => Err(match error.kind() {
                 RequestErrorKind::NoResponders => self.unreachable(Unreachable::NoResponders),
@@ -285,14 +283,6 @@ impl Connection {
             tracing::warn!(server = %self.server, "the connection did not end in time");
         }
     }
-}
-
-/// The pauses before a request that reached nobody is sent again: in a cluster,
-/// the servers need a moment to tell each other which of them answers.
-pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
-    [20, 50, 100, 200, 400]
-        .into_iter()
-        .map(Duration::from_millis)
 }
 
 impl Drop for Connection {

@@ -90,6 +90,14 @@ pub(crate) enum Unreachable {
     NoResponders,
 }
 
+/// Whether it is certain that nobody has received the request that failed.
+pub(crate) fn reached_nobody(error: &EventError) -> bool {
+    let EventError::Connection { source, .. } = error else {
+        return false;
+    };
+    matches!(source.downcast_ref(), Some(Unreachable::NoResponders))
+}
+
 /// An error of this provider with a cause.
 pub(crate) fn failed(
     operation: impl Into<Cow<'static, str>>,

@@ -14,15 +14,14 @@ use tokio::time::{self, Instant};
 
 use crate::{
     api::{Answer, answer_of},
-    connection::pauses,
-    error::{ApiError, failed},
+    error::{ApiError, failed, reached_nobody},
     provider::Shared,
 };
 
 pub(crate) const PUBLISH: &str = "publish";
 
-/// Before an event whose repeat is being stored for some time is sent again.
-const IN_PROCESS: Duration = Duration::from_millis(500);
+/// Before an event whose repeat is being stored is sent again.
+const IN_PROCESS: Duration = Duration::from_millis(50);
 
 /// Longest `tracestate` that is passed on.
 const LONGEST_TRACE_STATE: usize = 512;
@@ -104,8 +103,8 @@ impl Shared {
         })
     }
 
-    /// Sends an event within `limit`. In a cluster, one whose repeat is being stored
-    /// is refused; it is sent again, to hear of its sequence.
+    /// Sends an event within `limit`; again where nobody has received it, and where
+    /// a cluster refuses it because its repeat is being stored, to hear of its sequence.
     async fn store(&self, outgoing: Outgoing, limit: Duration) -> Result<Answer<Stored>> {
         let Outgoing {
             subject,
@@ -113,7 +112,7 @@ impl Shared {
             payload,
         } = outgoing;
         let until = Instant::now() + limit;
-        let mut pauses = pauses();
+        let mut pauses = None;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let (subject, headers, payload) = (subject.clone(), headers.clone(), payload.clone());
@@ -121,10 +120,20 @@ impl Shared {
                 .connection
                 .request(PUBLISH, subject, headers, payload, left);
             let answer = match sent.await {
+                Ok(answer) => answer,
                 Err(EventError::Timeout { .. }) => {
                     return Err(self.connection.timed_out(PUBLISH, limit));
                 }
-                answer => answer?,
+                Err(error) => {
+                    let pauses = pauses.get_or_insert_with(|| self.connection.pauses());
+                    if reached_nobody(&error)
+                        && let Some(pause) = pauses.next()
+                    {
+                        time::sleep(pause).await;
+                        continue;
+                    }
+                    return Err(error);
+                }
             };
             match self.stored(&answer)? {
                 Err(error) if error.is(ApiError::DUPLICATE_IN_PROCESS) => {}
@@ -132,7 +141,7 @@ impl Shared {
                 Ok(Stored { seq: 0, .. }) => {}
                 stored => return Ok(stored),
             }
-            time::sleep(pauses.next().unwrap_or(IN_PROCESS)).await;
+            time::sleep(IN_PROCESS).await;
         }
     }
 

@@ -6,7 +6,6 @@ use tokio::time;
 
 use super::{Page, READ, Stored, newest_of_leader};
 use crate::{
-    connection::pauses,
     error::{Unreachable, failed},
     provider::Shared,
 };
@@ -90,7 +89,7 @@ impl<'a> Direct<'a> {
     /// Sends a request and waits for the first answer.
     async fn ask(&mut self, request: &Value) -> Result<Message> {
         let connection = &self.shared.connection;
-        let mut pauses = pauses();
+        let mut pauses = None;
         loop {
             self.request += 1;
             let sent = connection.client().publish_with_reply(
@@ -104,7 +103,7 @@ impl<'a> Direct<'a> {
             if answer.status != Some(StatusCode::NO_RESPONDERS) {
                 return Ok(answer);
             }
-            match pauses.next() {
+            match pauses.get_or_insert_with(|| connection.pauses()).next() {
                 Some(pause) => time::sleep(pause).await,
                 None => return Err(connection.unreachable(Unreachable::NoResponders)),
             }

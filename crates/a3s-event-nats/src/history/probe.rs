@@ -7,7 +7,6 @@ use tokio::time;
 use super::{Page, READ, Stored, newest_of_leader};
 use crate::{
     api::{Action, Fields, no_stream},
-    connection::pauses,
     convert::Delivered,
     error::{ApiError, Unreachable, failed},
     incarnation::unique_token,
@@ -115,7 +114,7 @@ impl<'a> Probe<'a> {
             .map_err(|error| failed(READ, error))?;
         // Not `no_wait`: a probe that was just made may find nothing at first.
         let body = json!({"batch": events, "expires": nanoseconds(EXPIRES)}).to_string();
-        let mut pauses = pauses();
+        let mut pauses = None;
         let mut answer = loop {
             client
                 .publish_with_reply(
@@ -129,7 +128,7 @@ impl<'a> Probe<'a> {
             if answer.status != Some(StatusCode::NO_RESPONDERS) {
                 break answer;
             }
-            match pauses.next() {
+            match pauses.get_or_insert_with(|| connection.pauses()).next() {
                 Some(pause) => time::sleep(pause).await,
                 None => return Err(connection.unreachable(Unreachable::NoResponders)),
             }

@@ -225,7 +225,7 @@ impl Api {
         let (subject, payload) = (Subject::from(subject), Bytes::from(payload));
         let limit = on.request_timeout;
         let until = Instant::now() + limit;
-        let mut pauses = None;
+        let mut repeats = on.repeats();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             on.wait_until_up(left).await?;
@@ -240,16 +240,8 @@ impl Api {
                 Ok(answer) => answer_of(operation, &answer)?,
                 Err(EventError::Timeout { .. }) if left > UNANSWERED => continue,
                 Err(EventError::Timeout { .. }) => return Err(on.timed_out(operation, limit)),
-                Err(error) => {
-                    let pauses = pauses.get_or_insert_with(|| on.pauses());
-                    if reached_nobody(&error)
-                        && let Some(pause) = pauses.next()
-                    {
-                        time::sleep(pause).await;
-                        continue;
-                    }
-                    return Err(error);
-                }
+                Err(error) if reached_nobody(&error) && repeats.pause().await => continue,
+                Err(error) => return Err(error),
             };
             match answer {
                 Err(ref error) if error.passes() && left > UNANSWERED => {

@@ -8,7 +8,6 @@ use a3s_event_core::{
 };
 use async_nats::{Message, Subscriber};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time;
 
 use crate::{
     error::{Unreachable, failed},
@@ -41,22 +40,16 @@ impl Shared {
         {
             return Err(EventError::partial_batch(Vec::new(), error));
         }
-        let mut pauses = None;
+        let mut repeats = self.connection.repeats();
         let (batch, failure) = loop {
             let mut batch = match Batch::new(self, events).await {
                 Ok(batch) => batch,
                 Err(error) => return Err(EventError::partial_batch(Vec::new(), error)),
             };
             let failure = batch.run(&outgoing).await.err();
-            if batch.reached_nobody()
-                && let Some(pause) = pauses
-                    .get_or_insert_with(|| self.connection.pauses())
-                    .next()
-            {
-                time::sleep(pause).await;
-                continue;
+            if !(batch.reached_nobody() && repeats.pause().await) {
+                break (batch, failure);
             }
-            break (batch, failure);
         };
         // The answers come in any order; the prefix ends where one is missing.
         let prefix: Vec<u64> = batch.stored.iter().map_while(|stored| *stored).collect();

@@ -2,7 +2,7 @@
 //! answer, and what happens when it comes and goes.
 
 use std::{
-    fmt,
+    fmt, slice,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -114,10 +114,14 @@ impl Connection {
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
 
+    fn is_clustered(&self) -> bool {
+        self.client.server_info().cluster.is_some()
+    }
+
     /// Whether an event that was refused for its expected sequence leaves its id
     /// taken until the duplicate window is over, as clusters before 2.12 do.
     pub(crate) fn keeps_ids_of_refused(&self) -> bool {
-        self.client.server_info().cluster.is_some() && self.version() < (2, 12)
+        self.is_clustered() && self.version() < (2, 12)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -165,16 +169,12 @@ impl Connection {
         Ok(())
     }
 
-    /// The pauses before a request that reached nobody is sent again. In a cluster,
-    /// the servers may still have to agree on which of them answers, or to tell
-    /// each other; one server alone knows that nobody does. Costs a copy of what
-    /// the server says about itself.
-    pub(crate) fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
-        let pauses: &[u64] = match self.client.server_info().cluster {
-            Some(_) => &[20, 50, 100, 200, 400, 800, 1600, 1600],
-            None => &[],
-        };
-        pauses.iter().copied().map(Duration::from_millis)
+    /// For a request that may have to be sent again because it reached nobody.
+    pub(crate) const fn repeats(&self) -> Repeats<'_> {
+        Repeats {
+            connection: self,
+            pauses: None,
+        }
     }
 
     /// Sends a request and waits for its answer, all within `limit`.
@@ -281,6 +281,38 @@ impl Connection {
         });
         if drained.await.is_err() {
             tracing::warn!(server = %self.server, "the connection did not end in time");
+        }
+    }
+}
+
+/// How often a request that reached nobody is sent again, and after which pauses.
+///
+/// In a cluster, the servers may still have to agree on which of them answers,
+/// or to tell each other; one server alone knows that nobody does.
+pub(crate) struct Repeats<'a> {
+    connection: &'a Connection,
+    /// Milliseconds; unknown until the first are asked for.
+    pauses: Option<slice::Iter<'static, u64>>,
+}
+
+impl Repeats<'_> {
+    const IN_A_CLUSTER: &'static [u64] = &[20, 50, 100, 200, 400, 800, 1600, 1600];
+
+    /// Waits before the next attempt; `false` when there is to be none.
+    pub(crate) async fn pause(&mut self) -> bool {
+        let pauses = self.pauses.get_or_insert_with(|| {
+            let pauses = match self.connection.is_clustered() {
+                true => Self::IN_A_CLUSTER,
+                false => &[],
+            };
+            pauses.iter()
+        });
+        match pauses.next() {
+            Some(&pause) => {
+                time::sleep(Duration::from_millis(pause)).await;
+                true
+            }
+            None => false,
         }
     }
 }

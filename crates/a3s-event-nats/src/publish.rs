@@ -112,7 +112,7 @@ impl Shared {
             payload,
         } = outgoing;
         let until = Instant::now() + limit;
-        let mut pauses = None;
+        let mut repeats = self.connection.repeats();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let (subject, headers, payload) = (subject.clone(), headers.clone(), payload.clone());
@@ -124,16 +124,8 @@ impl Shared {
                 Err(EventError::Timeout { .. }) => {
                     return Err(self.connection.timed_out(PUBLISH, limit));
                 }
-                Err(error) => {
-                    let pauses = pauses.get_or_insert_with(|| self.connection.pauses());
-                    if reached_nobody(&error)
-                        && let Some(pause) = pauses.next()
-                    {
-                        time::sleep(pause).await;
-                        continue;
-                    }
-                    return Err(error);
-                }
+                Err(error) if reached_nobody(&error) && repeats.pause().await => continue,
+                Err(error) => return Err(error),
             };
             match self.stored(&answer)? {
                 Err(error) if error.is(ApiError::DUPLICATE_IN_PROCESS) => {}

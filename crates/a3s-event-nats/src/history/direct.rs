@@ -2,7 +2,6 @@ use a3s_event_core::Result;
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::time;
 
 use super::{Page, READ, Stored, newest_of_leader};
 use crate::{
@@ -89,7 +88,7 @@ impl<'a> Direct<'a> {
     /// Sends a request and waits for the first answer.
     async fn ask(&mut self, request: &Value) -> Result<Message> {
         let connection = &self.shared.connection;
-        let mut pauses = None;
+        let mut repeats = connection.repeats();
         loop {
             self.request += 1;
             let sent = connection.client().publish_with_reply(
@@ -103,9 +102,8 @@ impl<'a> Direct<'a> {
             if answer.status != Some(StatusCode::NO_RESPONDERS) {
                 return Ok(answer);
             }
-            match pauses.get_or_insert_with(|| connection.pauses()).next() {
-                Some(pause) => time::sleep(pause).await,
-                None => return Err(connection.unreachable(Unreachable::NoResponders)),
+            if !repeats.pause().await {
+                return Err(connection.unreachable(Unreachable::NoResponders));
             }
         }
     }

@@ -2,7 +2,6 @@ use a3s_event_core::{EventError, Result};
 use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use serde_json::json;
-use tokio::time;
 
 use super::{Page, READ, Stored, newest_of_leader};
 use crate::{
@@ -114,7 +113,7 @@ impl<'a> Probe<'a> {
             .map_err(|error| failed(READ, error))?;
         // Not `no_wait`: a probe that was just made may find nothing at first.
         let body = json!({"batch": events, "expires": nanoseconds(EXPIRES)}).to_string();
-        let mut pauses = None;
+        let mut repeats = connection.repeats();
         let mut answer = loop {
             client
                 .publish_with_reply(
@@ -128,9 +127,8 @@ impl<'a> Probe<'a> {
             if answer.status != Some(StatusCode::NO_RESPONDERS) {
                 break answer;
             }
-            match pauses.get_or_insert_with(|| connection.pauses()).next() {
-                Some(pause) => time::sleep(pause).await,
-                None => return Err(connection.unreachable(Unreachable::NoResponders)),
+            if !repeats.pause().await {
+                return Err(connection.unreachable(Unreachable::NoResponders));
             }
         };
         let mut fetched = Vec::new();

@@ -20,8 +20,8 @@ use crate::{
     port::Port,
 };
 
-/// How long a start may take; what is stored must be read back within it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a start may take; what is stored must be read back within it, and a cluster must agree on a leader.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at something that is awaited.
 const PAUSE: Duration = Duration::from_millis(3);
 

@@ -95,6 +95,11 @@ impl Harness for ClusterHarness {
     fn max_event_bytes(&self) -> Option<usize> {
         Some(1024 * 1024)
     }
+
+    fn patience(&self) -> Duration {
+        // A stream may lose its leader on a busy machine.
+        Duration::from_secs(25)
+    }
 }
 
 conformance!(

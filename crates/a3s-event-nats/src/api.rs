@@ -15,7 +15,7 @@ use crate::{
     error::{ApiError, failed, reached_nobody},
 };
 
-/// After which a request without an answer is sent again.
+/// After which a question without an answer is asked again.
 const UNANSWERED: Duration = Duration::from_secs(2);
 
 /// Before a cluster that has no leader is asked again.
@@ -118,7 +118,7 @@ impl Api {
     }
 
     pub(crate) async fn stream_info(&self, on: &Connection) -> Result<Answer<StreamInfo>> {
-        self.call(on, "read the stream", "STREAM.INFO", "", &Value::Null)
+        self.read(on, "read the stream", "STREAM.INFO", "", &Value::Null)
             .await
     }
 
@@ -127,7 +127,7 @@ impl Api {
         on: &Connection,
         config: &Fields,
     ) -> Result<Answer<StreamInfo>> {
-        self.call(on, "create the stream", "STREAM.CREATE", "", &json!(config))
+        self.change(on, "create the stream", "STREAM.CREATE", "", &json!(config))
             .await
     }
 
@@ -136,7 +136,7 @@ impl Api {
         on: &Connection,
         config: &Fields,
     ) -> Result<Answer<StreamInfo>> {
-        self.call(on, "update the stream", "STREAM.UPDATE", "", &json!(config))
+        self.change(on, "update the stream", "STREAM.UPDATE", "", &json!(config))
             .await
     }
 
@@ -153,7 +153,7 @@ impl Api {
             Action::Update => body["action"] = "update".into(),
             Action::Any => {}
         }
-        self.call(on, "create the consumer", "CONSUMER.CREATE", name, &body)
+        self.change(on, "create the consumer", "CONSUMER.CREATE", name, &body)
             .await
     }
 
@@ -162,7 +162,7 @@ impl Api {
         on: &Connection,
         name: &str,
     ) -> Result<Answer<ConsumerState>> {
-        self.call(on, "read the consumer", "CONSUMER.INFO", name, &Value::Null)
+        self.read(on, "read the consumer", "CONSUMER.INFO", name, &Value::Null)
             .await
     }
 
@@ -170,7 +170,7 @@ impl Api {
     pub(crate) async fn delete_consumer(&self, on: &Connection, name: &str) -> Result<()> {
         const OPERATION: &str = "delete the consumer";
         let deleted: Answer<Value> = self
-            .call(on, OPERATION, "CONSUMER.DELETE", name, &Value::Null)
+            .change(on, OPERATION, "CONSUMER.DELETE", name, &Value::Null)
             .await?;
         match deleted {
             Err(error) if !error.no_consumer() && !error.is(ApiError::STREAM_NOT_FOUND) => {
@@ -192,7 +192,7 @@ impl Api {
             message: StoredMessage,
         }
         let found: Answer<Found> = self
-            .call(on, OPERATION, "STREAM.MSG.GET", "", which)
+            .read(on, OPERATION, "STREAM.MSG.GET", "", which)
             .await?;
         match found {
             Ok(found) => Ok(Some(found.message)),
@@ -201,9 +201,35 @@ impl Api {
         }
     }
 
-    /// Asks, and asks again where that gets no answer: every request of the API
-    /// does the same a second time as once. In a cluster without a leader,
-    /// nobody answers what was asked before there is one.
+    /// Asks for something, and asks again where that gets no answer: in a cluster
+    /// without a leader, nobody answers what was asked before there is one.
+    async fn read<T: DeserializeOwned>(
+        &self,
+        on: &Connection,
+        operation: &'static str,
+        verb: &str,
+        name: &str,
+        body: &Value,
+    ) -> Result<Answer<T>> {
+        self.call(on, operation, verb, name, body, UNANSWERED).await
+    }
+
+    /// Changes something. Asked once: a second request may be served after a later
+    /// change, and would bring back what that one has removed.
+    async fn change<T: DeserializeOwned>(
+        &self,
+        on: &Connection,
+        operation: &'static str,
+        verb: &str,
+        name: &str,
+        body: &Value,
+    ) -> Result<Answer<T>> {
+        let patience = on.request_timeout;
+        self.call(on, operation, verb, name, body, patience).await
+    }
+
+    /// Asks again after `patience`, and where it is certain that nobody has taken
+    /// note of the question.
     async fn call<T: DeserializeOwned>(
         &self,
         on: &Connection,
@@ -211,6 +237,7 @@ impl Api {
         verb: &str,
         name: &str,
         body: &Value,
+        patience: Duration,
     ) -> Result<Answer<T>> {
         let Self { prefix, stream } = self;
         let subject = if name.is_empty() {
@@ -234,17 +261,17 @@ impl Api {
                 subject.clone(),
                 None,
                 payload.clone(),
-                left.min(UNANSWERED),
+                left.min(patience),
             );
             let answer = match asked.await {
                 Ok(answer) => answer_of(operation, &answer)?,
-                Err(EventError::Timeout { .. }) if left > UNANSWERED => continue,
+                Err(EventError::Timeout { .. }) if left > patience => continue,
                 Err(EventError::Timeout { .. }) => return Err(on.timed_out(operation, limit)),
                 Err(error) if reached_nobody(&error) && repeats.pause().await => continue,
                 Err(error) => return Err(error),
             };
             match answer {
-                Err(ref error) if error.passes() && left > UNANSWERED => {
+                Err(ref error) if error.passes() && left > NO_LEADER => {
                     time::sleep(NO_LEADER).await;
                 }
                 answer => return Ok(answer),

@@ -6,6 +6,7 @@ use a3s_event_core::{EventError, Result};
 use async_nats::{Message, Subject};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tokio::time::{self, Instant};
@@ -211,7 +212,8 @@ impl Api {
         name: &str,
         body: &Value,
     ) -> Result<Answer<T>> {
-        self.call(on, operation, verb, name, body, UNANSWERED).await
+        let again = on.is_clustered().then_some(UNANSWERED);
+        self.call(on, operation, verb, name, body, again).await
     }
 
     /// Changes something. Asked once: a second request may be served after a later
@@ -224,12 +226,11 @@ impl Api {
         name: &str,
         body: &Value,
     ) -> Result<Answer<T>> {
-        let patience = on.request_timeout;
-        self.call(on, operation, verb, name, body, patience).await
+        self.call(on, operation, verb, name, body, None).await
     }
 
-    /// Asks again after `patience`, and where it is certain that nobody has taken
-    /// note of the question.
+    /// Asks `again` after some time without an answer, and where it is certain that
+    /// nobody has taken note of the question.
     async fn call<T: DeserializeOwned>(
         &self,
         on: &Connection,
@@ -237,7 +238,7 @@ impl Api {
         verb: &str,
         name: &str,
         body: &Value,
-        patience: Duration,
+        again: Option<Duration>,
     ) -> Result<Answer<T>> {
         let Self { prefix, stream } = self;
         let subject = if name.is_empty() {
@@ -250,32 +251,45 @@ impl Api {
             body => serde_json::to_vec(body)?,
         };
         let (subject, payload) = (Subject::from(subject), Bytes::from(payload));
-        let limit = on.request_timeout;
-        let until = Instant::now() + limit;
+        let until = Instant::now() + on.request_timeout;
+        let left = || until.saturating_duration_since(Instant::now());
+        let ask = || on.request(operation, subject.clone(), None, payload.clone(), left());
         let mut repeats = on.repeats();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            on.wait_until_up(left).await?;
-            let asked = on.request(
-                operation,
-                subject.clone(),
-                None,
-                payload.clone(),
-                left.min(patience),
-            );
-            let answer = match asked.await {
+            on.wait_until_up(left()).await?;
+            let asked = match again {
+                Some(again) => first_answer(ask, again).await,
+                None => ask().await,
+            };
+            let answer = match asked {
                 Ok(answer) => answer_of(operation, &answer)?,
-                Err(EventError::Timeout { .. }) if left > patience => continue,
-                Err(EventError::Timeout { .. }) => return Err(on.timed_out(operation, limit)),
-                Err(error) if reached_nobody(&error) && repeats.pause().await => continue,
+                Err(EventError::Timeout { .. }) => {
+                    return Err(on.timed_out(operation, on.request_timeout));
+                }
+                Err(error) if reached_nobody(&error) && repeats.pause(until).await => continue,
                 Err(error) => return Err(error),
             };
             match answer {
-                Err(ref error) if error.passes() && left > NO_LEADER => {
+                Err(ref error) if error.passes() && left() > NO_LEADER => {
                     time::sleep(NO_LEADER).await;
                 }
                 answer => return Ok(answer),
             }
+        }
+    }
+}
+
+/// Asks once more whenever `again` has passed, and returns the first answer to
+/// any of the questions.
+async fn first_answer<A: Future<Output = Result<Message>>>(
+    ask: impl Fn() -> A,
+    again: Duration,
+) -> Result<Message> {
+    let mut asked = FuturesUnordered::new();
+    loop {
+        asked.push(ask());
+        if let Ok(Some(answer)) = time::timeout(again, asked.next()).await {
+            return answer;
         }
     }
 }

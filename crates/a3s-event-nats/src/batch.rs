@@ -8,6 +8,7 @@ use a3s_event_core::{
 };
 use async_nats::{Message, Subscriber};
 use futures_util::{FutureExt, StreamExt};
+use tokio::time::Instant;
 
 use crate::{
     error::{Unreachable, failed},
@@ -40,6 +41,7 @@ impl Shared {
         {
             return Err(EventError::partial_batch(Vec::new(), error));
         }
+        let until = Instant::now() + self.connection.request_timeout;
         let mut repeats = self.connection.repeats();
         let (batch, failure) = loop {
             let mut batch = match Batch::new(self, events).await {
@@ -47,7 +49,7 @@ impl Shared {
                 Err(error) => return Err(EventError::partial_batch(Vec::new(), error)),
             };
             let failure = batch.run(&outgoing).await.err();
-            if !(batch.reached_nobody() && repeats.pause().await) {
+            if !(batch.reached_nobody() && repeats.pause(until).await) {
                 break (batch, failure);
             }
         };

@@ -114,7 +114,8 @@ impl Connection {
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
 
-    fn is_clustered(&self) -> bool {
+    /// Whether the server is one of several. Costs a copy of what it says about itself.
+    pub(crate) fn is_clustered(&self) -> bool {
         self.client.server_info().cluster.is_some()
     }
 
@@ -298,8 +299,9 @@ pub(crate) struct Repeats<'a> {
 impl Repeats<'_> {
     const IN_A_CLUSTER: &'static [u64] = &[20, 50, 100, 200, 400, 800, 1600, 1600];
 
-    /// Waits before the next attempt; `false` when there is to be none.
-    pub(crate) async fn pause(&mut self) -> bool {
+    /// Waits before the next attempt; `false` when there is to be none, or none
+    /// before `until`.
+    pub(crate) async fn pause(&mut self, until: Instant) -> bool {
         let pauses = self.pauses.get_or_insert_with(|| {
             let pauses = match self.connection.is_clustered() {
                 true => Self::IN_A_CLUSTER,
@@ -307,12 +309,15 @@ impl Repeats<'_> {
             };
             pauses.iter()
         });
-        match pauses.next() {
-            Some(&pause) => {
-                time::sleep(Duration::from_millis(pause)).await;
+        let next = pauses
+            .next()
+            .map(|&pause| Instant::now() + Duration::from_millis(pause));
+        match next {
+            Some(next) if next < until => {
+                time::sleep_until(next).await;
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 }

@@ -14,9 +14,15 @@ use crate::{
     settle::Link,
 };
 
-/// Creates a consumer of one subscription.
+/// A name that no consumer has.
+pub(crate) fn new_name(provider: &Shared) -> String {
+    format!("_e{}", unique_token(&provider.connection))
+}
+
+/// Creates the consumer `name` of one subscription.
 pub(crate) async fn create(
     provider: &Shared,
+    name: String,
     plan: &Plan,
     resume: Option<u64>,
     ledger: Option<Arc<Ledger>>,
@@ -27,7 +33,6 @@ pub(crate) async fn create(
     } = provider;
     let version = connection.version();
     plan.check_start(version)?;
-    let name = format!("_e{}", unique_token(connection));
     let config = plan.ephemeral(&name, version, resume)?;
     let info = api
         .create_consumer(connection, &name, &config, Action::Create)

@@ -26,8 +26,10 @@ const BATCHES_SINCE: (u32, u32) = (2, 11);
 /// How often the search starts again when what it found changes under it.
 const ROUNDS: usize = 5;
 
-/// Before a source is asked again for what the leader of the stream has and it has not.
+/// Before a source is asked again for what the leader of the stream has and it has not: the
+/// first pause, which doubles up to the longest.
 const LAG: Duration = Duration::from_millis(5);
+const LONGEST_LAG: Duration = Duration::from_millis(320);
 
 const READ: &str = "read the history";
 
@@ -122,7 +124,7 @@ pub(crate) async fn newest(shared: &Shared, filter: &str, limit: usize) -> Resul
 }
 
 /// The sequence of the newest match that the leader of the stream has.
-async fn newest_of_leader(shared: &Shared, filter: &str) -> Result<Option<u64>> {
+pub(crate) async fn newest_of_leader(shared: &Shared, filter: &str) -> Result<Option<u64>> {
     let which = json!({"last_by_subj": filter});
     let message = shared.api.message(&shared.connection, &which).await?;
     Ok(message.map(|message| message.seq))
@@ -243,7 +245,7 @@ impl Tail {
         end: u64,
     ) -> Result<()> {
         let mut last = 0;
-        let mut lagging_since = None;
+        let (mut lagging_since, mut lag) = (None, LAG);
         loop {
             let found = !page.messages.is_empty();
             for message in page.messages {
@@ -254,7 +256,7 @@ impl Tail {
                 return Ok(());
             }
             if found {
-                lagging_since = None;
+                (lagging_since, lag) = (None, LAG);
             } else {
                 if source.newest().await? <= Some(last) {
                     return Ok(());
@@ -263,7 +265,8 @@ impl Tail {
                 if since.elapsed() > connection.request_timeout {
                     return Err(connection.timed_out(READ, connection.request_timeout));
                 }
-                time::sleep(LAG).await;
+                time::sleep(lag).await;
+                lag = LONGEST_LAG.min(2 * lag);
             }
             page = source.read(last + 1, PAGE).await?;
         }

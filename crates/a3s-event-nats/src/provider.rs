@@ -148,7 +148,9 @@ impl Shared {
     ) -> Result<Box<dyn Subscription>> {
         let plan = self.plan(filter_subject, options).await?;
         let inbox = self.inbox().await?;
-        let (link, info) = ephemeral::create(self, &plan, None, None, &inbox.subject).await?;
+        let name = ephemeral::new_name(self);
+        let created = ephemeral::create(self, name, &plan, None, None, &inbox.subject);
+        let (link, info) = created.await?;
         Ok(self.subscription(Source::Ephemeral, plan, link, &info, inbox))
     }
 
@@ -215,11 +217,18 @@ impl Shared {
             prefix, prefetch, ..
         } = &self.settings;
         let mut plan = Plan::new(prefix, filter_subject, options, *prefetch)?;
-        if plan.options.deliver_policy == DeliverPolicy::New {
-            // Of a replica that lags, what is stored already would be new.
-            plan.options.deliver_policy = DeliverPolicy::ByStartSequence {
-                sequence: self.stream_info().await?.state.last_seq + 1,
-            };
+        // A replica that lags would take for new, or for the last one, what is neither.
+        let start = match plan.options.deliver_policy {
+            DeliverPolicy::New if self.connection.is_clustered() => {
+                Some(self.stream_info().await?.state.last_seq + 1)
+            }
+            DeliverPolicy::Last if self.connection.is_clustered() => {
+                history::newest_of_leader(self, &plan.filter).await?
+            }
+            _ => None,
+        };
+        if let Some(sequence) = start {
+            plan.options.deliver_policy = DeliverPolicy::ByStartSequence { sequence };
         }
         Ok(plan)
     }

@@ -53,16 +53,22 @@ impl Shared {
             None => self.connection.request_timeout,
         };
         let size = outgoing.payload.len();
+        let until = Instant::now() + limit;
+        let late = || self.connection.timed_out(PUBLISH, limit);
         if let Some(expected) = options.expected_sequence
             && options.msg_id.is_some()
             && self.connection.keeps_ids_of_refused()
         {
-            let actual = self.stream_info().await?.state.last_seq;
+            let looked = time::timeout_at(until, self.stream_info()).await;
+            let actual = looked.map_err(|_| late())??.state.last_seq;
             if actual != expected {
                 return self.misplaced(expected, actual, options).await;
             }
         }
-        let stored = self.store(outgoing, limit).await?;
+        let stored = match self.store(outgoing, until).await {
+            Err(EventError::Timeout { .. }) => return Err(late()),
+            stored => stored?,
+        };
         match (stored, options.expected_sequence) {
             // Servers before 2.12 look at the id first: a repeat of another event than the one
             // behind the expected sequence is a conflict all the same.
@@ -103,15 +109,14 @@ impl Shared {
         })
     }
 
-    /// Sends an event within `limit`; again where nobody has received it, and where
+    /// Sends an event before `until`; again where nobody has received it, and where
     /// a cluster refuses it because its repeat is being stored, to hear of its sequence.
-    async fn store(&self, outgoing: Outgoing, limit: Duration) -> Result<Answer<Stored>> {
+    async fn store(&self, outgoing: Outgoing, until: Instant) -> Result<Answer<Stored>> {
         let Outgoing {
             subject,
             headers,
             payload,
         } = outgoing;
-        let until = Instant::now() + limit;
         let mut repeats = self.connection.repeats();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -121,10 +126,7 @@ impl Shared {
                 .request(PUBLISH, subject, headers, payload, left);
             let answer = match sent.await {
                 Ok(answer) => answer,
-                Err(EventError::Timeout { .. }) => {
-                    return Err(self.connection.timed_out(PUBLISH, limit));
-                }
-                Err(error) if reached_nobody(&error) && repeats.pause().await => continue,
+                Err(error) if reached_nobody(&error) && repeats.pause(until).await => continue,
                 Err(error) => return Err(error),
             };
             match self.stored(&answer)? {
@@ -133,7 +135,11 @@ impl Shared {
                 Ok(Stored { seq: 0, .. }) => {}
                 stored => return Ok(stored),
             }
-            time::sleep(IN_PROCESS).await;
+            let next = Instant::now() + IN_PROCESS;
+            if next >= until {
+                return Err(self.connection.timed_out(PUBLISH, left));
+            }
+            time::sleep_until(next).await;
         }
     }
 

@@ -12,14 +12,15 @@ use a3s_event_core::{
     BoxFuture, EventError, Result,
     provider::{Answer, Settle, Settled},
 };
-use async_nats::{Request, RequestErrorKind, Subject};
+use async_nats::Subject;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::{
     api::{Api, ConsumerState},
     connection::Connection,
     consumer::{Plan, STRICT_SINCE},
-    error::{ApiError, Unreachable, failed},
+    error::{ApiError, Unreachable, reached_nobody},
     incarnation::Incarnation,
     ledger::Ledger,
     provider::Shared,
@@ -186,21 +187,7 @@ impl Unanswered {
     fn confirmed(&self) -> BoxFuture<'static, Result<()>> {
         let (link, reply, sequence) = (Arc::clone(&self.link), self.reply.clone(), self.sequence);
         Box::pin(async move {
-            let limit = link.connection.request_timeout;
-            let answered = link
-                .connection
-                .request("acknowledge", reply, None, ACK, limit)
-                .await;
-            match answered {
-                Ok(_) => {}
-                // Nobody listens: the consumer is gone, or its server is.
-                Err(error @ EventError::Connection { .. }) => {
-                    if !link.is_gone().await? {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+            link.confirm("acknowledge", reply, ACK).await?;
             link.settled(sequence);
             Ok(())
         })
@@ -229,25 +216,48 @@ impl Link {
             self.connection.send(reply, None, NAK).await?;
         }
         // Answers are read in order: the last one is confirmed after all others.
-        let limit = self.connection.request_timeout;
-        let confirmed = self.connection.request("give back", last, None, NAK, limit);
-        confirmed.await.map(drop)
+        self.confirm("give back", last, NAK).await
+    }
+
+    /// Sends an answer and returns once the server has taken note of it, or has no
+    /// use for it because the consumer is gone.
+    async fn confirm(&self, operation: &str, reply: Subject, answer: Bytes) -> Result<()> {
+        let connection = &self.connection;
+        let until = Instant::now() + connection.request_timeout;
+        let mut repeats = connection.repeats();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let asked = connection.request(operation, reply.clone(), None, answer.clone(), left);
+            match asked.await {
+                Ok(_) => return Ok(()),
+                // Nobody listens: the consumer is gone, or its server is, or it has none for a moment.
+                Err(error @ EventError::Connection { .. }) => {
+                    if self.is_gone().await? {
+                        return Ok(());
+                    }
+                    if !(reached_nobody(&error) && repeats.pause(until).await) {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Returns once the consumer has heard of everything that the connection has
     /// told the server before, or there is no consumer.
-    pub(crate) async fn reach_consumer(&self) -> Result<()> {
-        let request = Request::new()
-            .payload(Bytes::from_static(pull::REFUSED))
-            .timeout(None);
-        let client = self.connection.client();
-        let answered = client.send_request(self.api.pull(&self.consumer), request);
-        let answered = self.connection.in_time("reach the consumer", answered);
-        match answered.await? {
-            Err(error) if error.kind() != RequestErrorKind::NoResponders => {
-                Err(failed("reach the consumer", error))
-            }
-            _ => Ok(()),
+    pub(crate) async fn reach_consumer(&self) {
+        const OPERATION: &str = "reach the consumer";
+        let (pull, limit) = (
+            self.api.pull(&self.consumer),
+            self.connection.request_timeout,
+        );
+        let refused = Bytes::from_static(pull::REFUSED);
+        let reached = self
+            .connection
+            .request(OPERATION, pull, None, refused, limit);
+        if let Err(error) = reached.await {
+            tracing::debug!(%error, consumer = %self.consumer, "a consumer could not be reached");
         }
     }
 

@@ -2,12 +2,10 @@ use a3s_event_core::Result;
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Page, READ, Stored, newest_of_leader};
-use crate::{
-    error::{Unreachable, failed},
-    provider::Shared,
-};
+use crate::{error::failed, provider::Shared};
 
 /// Most bytes of one read: the server sends them without flow control.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -88,6 +86,7 @@ impl<'a> Direct<'a> {
     /// Sends a request and waits for the first answer.
     async fn ask(&mut self, request: &Value) -> Result<Message> {
         let connection = &self.shared.connection;
+        let until = Instant::now() + connection.request_timeout;
         let mut repeats = connection.repeats();
         loop {
             self.request += 1;
@@ -99,11 +98,9 @@ impl<'a> Direct<'a> {
             let sent = connection.in_time(READ, sent).await?;
             sent.map_err(|error| failed(READ, error))?;
             let answer = self.answer().await?;
-            if answer.status != Some(StatusCode::NO_RESPONDERS) {
+            let unheard = answer.status == Some(StatusCode::NO_RESPONDERS);
+            if !(unheard && repeats.pause(until).await) {
                 return Ok(answer);
-            }
-            if !repeats.pause().await {
-                return Err(connection.unreachable(Unreachable::NoResponders));
             }
         }
     }

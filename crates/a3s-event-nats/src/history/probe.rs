@@ -2,12 +2,13 @@ use a3s_event_core::{EventError, Result};
 use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Page, READ, Stored, newest_of_leader};
 use crate::{
     api::{Action, Fields, no_stream},
     convert::Delivered,
-    error::{ApiError, Unreachable, failed},
+    error::{ApiError, failed},
     incarnation::unique_token,
     provider::Shared,
     stream::nanoseconds,
@@ -113,6 +114,7 @@ impl<'a> Probe<'a> {
             .map_err(|error| failed(READ, error))?;
         // Not `no_wait`: a probe that was just made may find nothing at first.
         let body = json!({"batch": events, "expires": nanoseconds(EXPIRES)}).to_string();
+        let until = Instant::now() + connection.request_timeout;
         let mut repeats = connection.repeats();
         let mut answer = loop {
             client
@@ -124,11 +126,9 @@ impl<'a> Probe<'a> {
                 .await
                 .map_err(|error| failed(READ, error))?;
             let answer = self.answer(&mut answers).await?;
-            if answer.status != Some(StatusCode::NO_RESPONDERS) {
+            let unheard = answer.status == Some(StatusCode::NO_RESPONDERS);
+            if !(unheard && repeats.pause(until).await) {
                 break answer;
-            }
-            if !repeats.pause().await {
-                return Err(connection.unreachable(Unreachable::NoResponders));
             }
         };
         let mut fetched = Vec::new();

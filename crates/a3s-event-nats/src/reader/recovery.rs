@@ -14,9 +14,13 @@ use crate::{
     consumer::Plan, ephemeral, error::ApiError, provider::Shared, pull::Requests, settle::Link,
 };
 
-/// After which a consumer of one subscription that says nothing is made anew, on
-/// a server that does. It was silent for longer before it was asked.
+/// After which a consumer of one subscription that says nothing counts as out of
+/// reach in a cluster. It was silent for longer before it was asked.
 const OUT_OF_REACH: Duration = Duration::from_secs(3);
+
+/// How often a consumer is created that nobody answers for: the servers may place
+/// it on one that is gone.
+const PLACES: u32 = 3;
 
 /// What was found out.
 pub(super) enum Recovered {
@@ -100,44 +104,53 @@ async fn recover(
     link: Arc<Link>,
     position: u64,
 ) -> Recovered {
-    let Shared {
-        connection, api, ..
-    } = &*provider;
-    let asked = api.consumer_info(connection, &link.consumer);
-    match time::timeout(OUT_OF_REACH, asked).await {
-        Ok(Ok(Ok(found))) if !link.is_another(&found) => return Recovered::Alive,
-        // Another one of the name, with events and deliveries of its own.
-        Ok(Ok(Ok(_))) => {}
-        Ok(Ok(Err(error))) if error.no_consumer() => {}
-        Ok(Ok(Err(error))) if error.is(ApiError::STREAM_NOT_FOUND) => {
-            link.gone.store(true, Ordering::Release);
-            return gone_stream(&provider);
-        }
-        // The only server that has the consumer may be gone, and others have the stream.
-        Err(_) if matches!(source, Source::Ephemeral) => {}
-        Ok(Ok(Err(_)) | Err(_)) | Err(_) => return Recovered::Later,
+    // The only server that has the consumer may be gone, while others have the stream.
+    let ephemeral = matches!(source, Source::Ephemeral);
+    let patience = (ephemeral && provider.connection.is_clustered()).then_some(OUT_OF_REACH);
+    let mut found = look(&link, patience).await;
+    if found == Found::Silence && patience.is_none() {
+        return Recovered::Later;
     }
-    if let Source::Durable(name) = source {
+    if found == Found::Nothing
+        && let Source::Durable(name) = source
+    {
         link.gone.store(true, Ordering::Release);
         return Recovered::Gone {
             what: "consumer",
             name,
         };
     }
-    match api.stream_info(connection).await {
-        Ok(Ok(info)) if info.created == provider.created => {}
-        // Resuming in another stream would deliver nothing, or the wrong events.
-        Ok(Ok(info)) => {
+    if matches!(found, Found::Nothing | Found::Silence) {
+        match provider.api.stream_info(&provider.connection).await {
+            Ok(Ok(info)) if info.created == provider.created => {}
+            // Resuming in another stream would deliver nothing, or the wrong events.
+            Ok(Ok(info)) => {
+                return Recovered::Gone {
+                    what: "stream",
+                    name: format!(
+                        "{} as created {} (the one there now was created {})",
+                        provider.api.stream, provider.created, info.created
+                    ),
+                };
+            }
+            Ok(Err(error)) if error.is(ApiError::STREAM_NOT_FOUND) => found = Found::NoStream,
+            Ok(Err(_)) | Err(_) => return Recovered::Later,
+        }
+    }
+    if found == Found::Silence {
+        // Had all servers stood still, the consumer would answer now, as the stream did.
+        found = look(&link, patience).await;
+    }
+    match found {
+        Found::Consumer => return Recovered::Alive,
+        Found::NoStream => {
+            link.gone.store(true, Ordering::Release);
             return Recovered::Gone {
                 what: "stream",
-                name: format!(
-                    "{} as created {} (the one there now was created {})",
-                    api.stream, provider.created, info.created
-                ),
+                name: provider.api.stream.clone(),
             };
         }
-        Ok(Err(error)) if error.is(ApiError::STREAM_NOT_FOUND) => return gone_stream(&provider),
-        Ok(Err(_)) | Err(_) => return Recovered::Later,
+        Found::Nothing | Found::Silence => {}
     }
     let resume = link.ledger.as_ref().and_then(|ledger| ledger.resume());
     let resume = match plan.options.deliver_policy {
@@ -146,11 +159,39 @@ async fn recover(
         _ => resume.or(Some(position + 1)),
     };
     match make_anew(&provider, &plan, resume, &link).await {
-        Ok((link, inbox)) => Recovered::Anew(link, inbox),
+        Ok((anew, inbox)) => {
+            if found == Found::Silence {
+                delete(&provider, link.consumer.clone());
+            }
+            Recovered::Anew(anew, inbox)
+        }
         Err(error) => {
             tracing::warn!(%error, "a vanished consumer could not be made anew yet");
             Recovered::Later
         }
+    }
+}
+
+/// What the servers say about a consumer.
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    Consumer,
+    /// No consumer of the name, or another one, with events and deliveries of its own.
+    Nothing,
+    NoStream,
+    /// No answer, or none that tells.
+    Silence,
+}
+
+async fn look(link: &Link, patience: Option<Duration>) -> Found {
+    let asked = link.api.consumer_info(&link.connection, &link.consumer);
+    let asked = time::timeout(patience.unwrap_or(Duration::MAX), asked);
+    match asked.await {
+        Ok(Ok(Ok(found))) if !link.is_another(&found) => Found::Consumer,
+        Ok(Ok(Ok(_))) => Found::Nothing,
+        Ok(Ok(Err(error))) if error.no_consumer() => Found::Nothing,
+        Ok(Ok(Err(error))) if error.is(ApiError::STREAM_NOT_FOUND) => Found::NoStream,
+        Ok(_) | Err(_) => Found::Silence,
     }
 }
 
@@ -160,16 +201,29 @@ async fn make_anew(
     resume: Option<u64>,
     old: &Link,
 ) -> Result<(Link, Inbox)> {
-    let inbox = provider.inbox().await?;
-    let ledger = old.ledger.clone();
-    let made = ephemeral::create(provider, plan, resume, ledger, &inbox.subject);
-    let (link, _) = made.await?;
-    Ok((link, inbox))
+    let connection = &provider.connection;
+    let patience = connection.is_clustered().then_some(OUT_OF_REACH);
+    let patience = patience.unwrap_or(Duration::MAX);
+    for _ in 0..PLACES {
+        let inbox = provider.inbox().await?;
+        let name = ephemeral::new_name(provider);
+        let ledger = old.ledger.clone();
+        let made = ephemeral::create(provider, name.clone(), plan, resume, ledger, &inbox.subject);
+        match time::timeout(patience, made).await {
+            Ok(made) => return made.map(|(link, _)| (link, inbox)),
+            // It may have been placed on a server that is gone.
+            Err(_) => delete(provider, name),
+        }
+    }
+    Err(connection.timed_out("create the consumer", patience.saturating_mul(PLACES)))
 }
 
-fn gone_stream(provider: &Shared) -> Recovered {
-    Recovered::Gone {
-        what: "stream",
-        name: provider.api.stream.clone(),
-    }
+/// Deletes a consumer that nobody reads from, which would stay for some minutes.
+fn delete(provider: &Shared, name: String) {
+    let (connection, api) = (Arc::clone(&provider.connection), Arc::clone(&provider.api));
+    tokio::spawn(async move {
+        if let Err(error) = api.delete_consumer(&connection, &name).await {
+            tracing::debug!(%error, consumer = %name, "a consumer could not be deleted");
+        }
+    });
 }

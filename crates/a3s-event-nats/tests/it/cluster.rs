@@ -168,12 +168,8 @@ async fn nothing_acknowledged_is_lost_while_each_server_dies_in_turn() {
     let done = Arc::new(AtomicBool::new(false));
     let publisher = tokio::spawn(publish_until(Arc::clone(&provider), Arc::clone(&done)));
     for server in cluster.servers() {
-        let before = messages(&provider).await;
         server.kill().unwrap();
-        eventually(ELECTION, || async {
-            messages(&provider).await > before + 20
-        })
-        .await;
+        more_are_stored(&provider, 20).await;
         server.restart().unwrap();
     }
     done.store(true, Ordering::Relaxed);
@@ -187,47 +183,78 @@ async fn nothing_acknowledged_is_lost_while_each_server_dies_in_turn() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
-async fn an_ephemeral_goes_on_when_the_server_of_its_consumer_is_gone() {
+async fn an_ephemeral_goes_on_when_the_server_of_its_consumer_is_killed() {
+    lose_the_server_of_an_ephemeral(Server::kill).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn an_ephemeral_goes_on_when_the_server_of_its_consumer_stops() {
+    lose_the_server_of_an_ephemeral(Server::stop).await;
+}
+
+async fn lose_the_server_of_an_ephemeral(end: fn(&Server) -> a3s_event_nats_server::Result<()>) {
     let cluster = Cluster::start().unwrap();
-    let config = config(&cluster.url());
+    let config = NatsConfig {
+        // Shorter than what a consumer is given to answer.
+        request_timeout_secs: 2,
+        ..config(&cluster.url())
+    };
     let stream = config.stream_name.clone();
     let provider = replicated(config).await;
     let mut subscription = provider.subscribe(&everything(&provider)).await.unwrap();
     publish_many(&provider, "a", 2).await;
-    next(&mut *subscription)
-        .await
-        .ack_confirmed()
-        .await
-        .unwrap();
+    let first = next(&mut *subscription).await;
+    first.ack_confirmed().await.unwrap();
 
-    let raw = raw(cluster.servers()[0].url()).await;
-    let consumer = raw.consumers(&stream).await.remove(0);
-    let consumer = format!("CONSUMER.INFO.{stream}.{consumer}");
-    let leader = &raw.ask(&consumer, &Value::Null).await["cluster"]["leader"];
-    let leader = cluster.server(leader.as_str().unwrap()).unwrap();
-    leader.kill().unwrap();
+    let raw_one = raw(cluster.servers()[0].url()).await;
+    let consumer = raw_one.consumers(&stream).await.remove(0);
+    let asked = format!("CONSUMER.INFO.{stream}.{consumer}");
+    let leader = &raw_one.ask(&asked, &Value::Null).await["cluster"]["leader"];
+    let lost = cluster.server(leader.as_str().unwrap()).unwrap();
+    end(lost).unwrap();
     let event = sample_event(&provider, "after");
     eventually(ELECTION, || async {
         let options = PublishOptions::default().with_msg_id(&event.id);
-        provider
-            .publish_with_options(&event, &options)
-            .await
-            .is_ok()
+        let published = provider.publish_with_options(&event, &options).await;
+        published.is_ok()
     })
     .await;
     // One that was unanswered when its consumer went may come again before it.
     let mut sequence = 0;
     while sequence < 3 {
         let pending = within(ELECTION, subscription.next_manual_ack()).await;
-        sequence = pending.unwrap().unwrap().received.sequence;
+        let pending = pending.unwrap().unwrap();
+        sequence = pending.received.sequence;
         assert!([2, 3].contains(&sequence), "{sequence}");
+        pending.ack().await.unwrap();
     }
+    // Nothing is left of the consumer that nobody reads from.
+    let mut left = cluster.servers().iter();
+    let left = left.find(|server| server.url() != lost.url()).unwrap();
+    let raw_left = raw(left.url()).await;
+    eventually(ELECTION, || async {
+        let consumers = raw_left.consumers(&stream).await;
+        consumers.len() == 1 && consumers[0] != consumer
+    })
+    .await;
     subscription.close().await.unwrap();
 }
 
-/// How many events are stored; 0 where nobody can tell.
-async fn messages(provider: &NatsProvider) -> u64 {
-    provider.info().await.map_or(0, |info| info.messages)
+/// Waits until more events are stored than now.
+async fn more_are_stored(provider: &NatsProvider, how_many: u64) {
+    let messages = async || provider.info().await.ok().map(|info| info.messages);
+    let mut enough = None;
+    within(ELECTION, async {
+        loop {
+            match (messages().await, enough) {
+                (Some(now), None) => enough = Some(now + how_many),
+                (Some(now), Some(enough)) if now >= enough => return,
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    })
+    .await;
 }
 
 /// Publishes, and returns the ids of what was acknowledged.

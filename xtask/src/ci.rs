@@ -30,14 +30,8 @@ const STEPS: &[Step] = &[
 ];
 
 const FULL: &[Step] = &[
-    ("servers", |project, _| {
-        let flags = flags::TestNats {
-            filter: None,
-            server: Some("all".into()),
-            package: None,
-        };
-        test::servers(project, &flags)
-    }),
+    ("servers", |project, _| servers(project, false)),
+    ("cluster", |project, _| servers(project, true)),
     ("cov", |project, _| {
         let flags = flags::Cov {
             table: true,
@@ -49,6 +43,16 @@ const FULL: &[Step] = &[
     }),
     ("overhead", |project, _| overhead::run(project)),
 ];
+
+fn servers(project: &Project, cluster: bool) -> Result {
+    let flags = flags::TestNats {
+        filter: None,
+        server: Some("all".into()),
+        cluster,
+        package: None,
+    };
+    test::servers(project, &flags)
+}
 
 pub(crate) fn run(project: &Project, full: bool, from: Option<&str>) -> Result {
     let steps: Vec<_> = STEPS.iter().chain(FULL.iter().filter(|_| full)).collect();

@@ -5,7 +5,7 @@ xflags::xflags! {
     cmd xtask {
         /// Checks everything that a change must pass.
         cmd ci {
-            /// Adds the tests against every server, coverage, and the instruction-count gate.
+            /// Adds the tests against every server, alone and in a cluster, coverage, and the instruction-count gate.
             optional --full
             /// Starts with this step.
             optional --from step: String
@@ -50,6 +50,8 @@ xflags::xflags! {
             optional filter: String
             /// Against this version, or `all`.
             optional --server version: String
+            /// The conformance suite on three servers that keep every stream together.
+            optional --cluster
             /// Only the tests of this crate.
             optional -p, --package name: String
         }

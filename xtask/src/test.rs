@@ -21,6 +21,9 @@ use crate::{
 /// How many tests run at once; a value from outside is kept.
 const THREADS: &str = "RUST_TEST_THREADS";
 
+/// Set, the conformance suite of the NATS provider runs on three servers.
+const CLUSTER: &str = "A3S_EVENT_NATS_CLUSTER";
+
 /// Compiling included; whatever takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(3600);
 
@@ -58,7 +61,9 @@ pub(crate) fn servers(project: &Project, flags: &flags::TestNats) -> Result {
     }
     let mut arguments = selection(package);
     arguments.extend(["--tests", "--", "--ignored"]);
-    arguments.extend(flags.filter.as_deref());
+    let suite = flags.cluster.then_some("conformance::nats");
+    arguments.extend(flags.filter.as_deref().or(suite));
+    let _clustered = flags.cluster.then(|| project.shell.push_env(CLUSTER, "1"));
 
     let mut report = String::new();
     let mut outcome = Ok(());

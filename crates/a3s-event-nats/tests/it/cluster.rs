@@ -1,4 +1,4 @@
-//! Three servers that keep each stream together: the suite, and what may happen to one of them.
+//! Three servers that keep each stream together, and what may happen to one of them.
 
 use std::{
     collections::BTreeSet,
@@ -16,9 +16,7 @@ use a3s_event_core::{
 };
 use a3s_event_nats::{NatsConfig, NatsProvider};
 use a3s_event_nats_server::{Cluster, Server};
-use a3s_event_testkit::{
-    Harness, Limits, async_trait, conformance, eventually, sample_event, within,
-};
+use a3s_event_testkit::{eventually, sample_event, within};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -28,7 +26,7 @@ use crate::common::{config, everything, next, publish_many, raw};
 const ELECTION: Duration = Duration::from_secs(60);
 
 /// The cluster that all tests share that do not break it.
-fn shared_cluster() -> Arc<Cluster> {
+pub(crate) fn shared_cluster() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
@@ -51,62 +49,6 @@ fn at(server: &Server, config: &NatsConfig) -> NatsConfig {
         ..config.clone()
     }
 }
-
-struct ClusterHarness {
-    cluster: Arc<Cluster>,
-    config: NatsConfig,
-}
-
-impl ClusterHarness {
-    fn new() -> Self {
-        let cluster = shared_cluster();
-        let config = config(&cluster.url());
-        Self { cluster, config }
-    }
-}
-
-#[async_trait]
-impl Harness for ClusterHarness {
-    async fn provider(&self) -> Arc<dyn EventProvider> {
-        Arc::new(replicated(self.config.clone()).await)
-    }
-
-    async fn provider_with(&self, limits: Limits) -> Option<Arc<dyn EventProvider>> {
-        let mut config = self.config.clone();
-        if let Some(events) = limits.max_events {
-            config.max_events = i64::try_from(events).unwrap();
-        }
-        let mut builder = NatsProvider::builder(config).replicas(3);
-        if let Some(window) = limits.duplicate_window {
-            builder = builder.duplicate_window(window);
-        }
-        Some(Arc::new(builder.connect().await.unwrap()))
-    }
-
-    async fn reopen(&self) -> Option<Arc<dyn EventProvider>> {
-        Some(self.provider().await)
-    }
-
-    async fn clean_up(&self) {
-        let raw = raw(self.cluster.servers()[0].url()).await;
-        raw.delete_stream(&self.config.stream_name).await;
-    }
-
-    fn max_event_bytes(&self) -> Option<usize> {
-        Some(1024 * 1024)
-    }
-
-    fn patience(&self) -> Duration {
-        // A stream may lose its leader on a busy machine.
-        Duration::from_secs(25)
-    }
-}
-
-conformance!(
-    #[ignore = "needs nats-server"]
-    nats,
-    ClusterHarness::new()
-);
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]

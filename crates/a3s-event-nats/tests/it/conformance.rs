@@ -1,30 +1,67 @@
-//! The suite that every provider passes.
+//! The suite that every provider passes: on one server, or with `A3S_EVENT_NATS_CLUSTER` on three.
 
-use std::sync::Arc;
+use std::{env, sync::Arc, time::Duration};
 
-use a3s_event_nats::{NatsConfig, NatsProvider};
-use a3s_event_nats_server::Server;
+use a3s_event_nats::{NatsConfig, NatsProvider, NatsProviderBuilder};
+use a3s_event_nats_server::{Cluster, Server};
 use a3s_event_testkit::{EventProvider, Harness, Limits, async_trait, conformance};
 
-use crate::common::{config, raw, shared_server};
+use crate::{
+    cluster::shared_cluster,
+    common::{config, raw, shared_server},
+};
+
+enum Servers {
+    One(Arc<Server>),
+    /// Every stream is kept by all three.
+    Three(Arc<Cluster>),
+}
 
 struct NatsHarness {
-    server: Arc<Server>,
+    servers: Servers,
     config: NatsConfig,
 }
 
 impl NatsHarness {
     fn new() -> Self {
-        let server = shared_server();
-        let config = config(server.url());
-        Self { server, config }
+        let (servers, url) = match env::var_os("A3S_EVENT_NATS_CLUSTER") {
+            Some(_) => {
+                let cluster = shared_cluster();
+                let url = cluster.url();
+                (Servers::Three(cluster), url)
+            }
+            None => {
+                let server = shared_server();
+                let url = server.url().to_owned();
+                (Servers::One(server), url)
+            }
+        };
+        let config = config(&url);
+        Self { servers, config }
+    }
+
+    fn builder(&self, config: NatsConfig) -> NatsProviderBuilder {
+        let builder = NatsProvider::builder(config);
+        match self.servers {
+            Servers::One(_) => builder,
+            Servers::Three(_) => builder.replicas(3),
+        }
+    }
+
+    /// The address of one server.
+    fn url(&self) -> &str {
+        match &self.servers {
+            Servers::One(server) => server.url(),
+            Servers::Three(cluster) => cluster.servers()[0].url(),
+        }
     }
 }
 
 #[async_trait]
 impl Harness for NatsHarness {
     async fn provider(&self) -> Arc<dyn EventProvider> {
-        Arc::new(NatsProvider::connect(self.config.clone()).await.unwrap())
+        let builder = self.builder(self.config.clone());
+        Arc::new(builder.connect().await.unwrap())
     }
 
     async fn provider_with(&self, limits: Limits) -> Option<Arc<dyn EventProvider>> {
@@ -32,7 +69,7 @@ impl Harness for NatsHarness {
         if let Some(events) = limits.max_events {
             config.max_events = i64::try_from(events).unwrap();
         }
-        let mut builder = NatsProvider::builder(config);
+        let mut builder = self.builder(config);
         if let Some(window) = limits.duplicate_window {
             builder = builder.duplicate_window(window);
         }
@@ -44,12 +81,20 @@ impl Harness for NatsHarness {
     }
 
     async fn clean_up(&self) {
-        let raw = raw(self.server.url()).await;
+        let raw = raw(self.url()).await;
         raw.delete_stream(&self.config.stream_name).await;
     }
 
     fn max_event_bytes(&self) -> Option<usize> {
         Some(1024 * 1024)
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(match self.servers {
+            Servers::One(_) => 10,
+            // A stream may lose its leader on a busy machine.
+            Servers::Three(_) => 25,
+        })
     }
 }
 

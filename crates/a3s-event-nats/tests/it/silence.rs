@@ -7,7 +7,7 @@ use a3s_event_nats::{NatsConfig, NatsProvider};
 use a3s_event_nats_server::Server;
 use a3s_event_testkit::{eventually, sample_event};
 
-use crate::common::{PATIENCE, config, everything, next, publish_many};
+use crate::common::{PATIENCE, config, everything, next, provider, publish_many, raw};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -149,21 +149,26 @@ async fn with_a_server_that_hangs_every_call_ends_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
-async fn a_reader_goes_on_after_its_server_hung() {
+async fn a_reader_goes_on_with_its_consumer_after_its_server_hung() {
     let server = Server::start().unwrap();
-    let provider = connected(&server).await;
+    let provider = provider(server.url()).await;
     let mut subscription = provider.subscribe(&everything(&provider)).await.unwrap();
-    let waiting = tokio::spawn(async move { next(&mut *subscription).await.received.sequence });
+    let raw = raw(server.url()).await;
+    let stream = provider.subject_prefix().to_uppercase();
+    let consumers = raw.consumers(&stream).await;
+    let waiting = tokio::spawn(async move {
+        let sequence = next(&mut *subscription).await.received.sequence;
+        (sequence, subscription)
+    });
     server.pause().unwrap();
-    // Longer than the silence after which the reader asks the server.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // Longer than the silence after which the reader asks the server, and than it waits for an answer.
+    tokio::time::sleep(Duration::from_secs(12)).await;
     server.resume().unwrap();
     publish_many(&provider, "a", 1).await;
-    let sequence = tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .unwrap()
-        .unwrap();
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    let (sequence, _subscription) = waited.unwrap().unwrap();
     assert_eq!(sequence, 1);
+    assert_eq!(raw.consumers(&stream).await, consumers);
 }
 
 #[tokio::test]

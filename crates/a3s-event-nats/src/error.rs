@@ -86,7 +86,9 @@ pub(crate) enum Unreachable {
     #[error("the connection is down")]
     Down,
     /// Nobody listens.
-    #[error("JetStream does not answer: start the server with `-js`, or check the domain")]
+    #[error(
+        "nobody answers: JetStream is off (start the server with `-js`), its domain is another, or the cluster has no leader yet"
+    )]
     NoResponders,
 }
 

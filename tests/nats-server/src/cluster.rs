@@ -1,8 +1,10 @@
+use std::{thread, time::Instant};
+
 use crate::{
     error::{Error, Result},
     find,
     port::Port,
-    process::Start,
+    process::{PATIENCE, PAUSE, Start},
     server::Server,
 };
 
@@ -21,7 +23,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster for the caller alone and waits until it has a leader.
+    /// Starts a cluster for the caller alone and waits until its leader has heard of all servers.
     ///
     /// # Errors
     ///
@@ -37,12 +39,26 @@ impl Cluster {
             let start = Start::new(program.clone(), Some(&configuration))?;
             started.push((start.spawn()?, start));
         }
-        let servers = started.into_iter().map(|(mut process, start)| {
-            start.await_health(&mut process)?;
-            Ok(Server::of(start, process, version))
-        });
+        for (process, start) in &mut started {
+            start.await_health(process)?;
+        }
+        // A leader places streams on those alone that it has heard of.
+        let others = NAMES.len() - 1;
+        let deadline = Instant::now() + PATIENCE;
+        while !started
+            .iter()
+            .any(|(process, start)| start.leads(process, others))
+        {
+            if Instant::now() > deadline {
+                let text = format!("no leader hears of all servers after {PATIENCE:?}");
+                return Err(Error::new(text));
+            }
+            thread::sleep(PAUSE);
+        }
+        let servers = started.into_iter();
+        let servers = servers.map(|(process, start)| Server::of(start, process, version));
         Ok(Self {
-            servers: servers.collect::<Result<_>>()?,
+            servers: servers.collect(),
             _routes: routes,
         })
     }

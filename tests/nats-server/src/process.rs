@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// How long a start may take; what is stored must be read back within it, and a cluster must agree on a leader.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at something that is awaited.
-const PAUSE: Duration = Duration::from_millis(3);
+pub(crate) const PAUSE: Duration = Duration::from_millis(3);
 
 /// A running server, which is killed on drop.
 #[derive(Debug)]
@@ -103,14 +103,9 @@ impl Start {
 
     /// Waits until JetStream is healthy: where the server is one of a cluster, until that has a leader.
     pub(crate) fn await_health(&self, process: &mut Process) -> Result<()> {
-        let ports_file = format!("nats-server_{}.ports", process.child.id());
-        let ports_file = self.folder.path().join(ports_file);
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // Until it is written to its end, the file is not readable as JSON.
-            let ports = fs::read(&ports_file).unwrap_or_default();
-            let ports: Value = serde_json::from_slice(&ports).unwrap_or_default();
-            if monitoring(&ports).is_some_and(is_healthy) {
+            if self.monitoring(process).is_some_and(is_healthy) {
                 return Ok(());
             }
             let ended = process
@@ -125,6 +120,34 @@ impl Start {
             }
             thread::sleep(PAUSE);
         }
+    }
+
+    /// Whether the server leads a cluster and hears of so many others.
+    pub(crate) fn leads(&self, process: &Process, others: usize) -> bool {
+        let Some(answer) = self
+            .monitoring(process)
+            .and_then(|port| get(port, "/jsz").ok())
+        else {
+            return false;
+        };
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let state: Value = serde_json::from_str(body).unwrap_or_default();
+        // Only the leader lists them.
+        let replicas = state["meta_cluster"]["replicas"].as_array();
+        replicas.is_some_and(|replicas| {
+            let heard = |replica: &&Value| replica["current"] == true && replica["offline"] != true;
+            replicas.iter().filter(heard).count() == others
+        })
+    }
+
+    /// The port that answers questions about the server, once that has said it.
+    fn monitoring(&self, process: &Process) -> Option<u16> {
+        let ports_file = format!("nats-server_{}.ports", process.child.id());
+        let ports = fs::read(self.folder.path().join(ports_file)).ok()?;
+        // Until it is written to its end, the file is not readable as JSON.
+        let ports: Value = serde_json::from_slice(&ports).ok()?;
+        let address = ports["monitoring"][0].as_str()?;
+        address.rsplit(':').next()?.parse().ok()
     }
 
     /// A killed server leaves its file behind, and a later one may get the same process id.
@@ -236,25 +259,18 @@ impl Drop for Process {
     }
 }
 
-/// Reads the port out of what the server wrote: `{"monitoring": ["http://127.0.0.1:8222"], ..}`.
-fn monitoring(ports: &Value) -> Option<u16> {
-    let address = ports["monitoring"][0].as_str()?;
-    address.rsplit(':').next()?.parse().ok()
+fn is_healthy(monitoring: u16) -> bool {
+    get(monitoring, "/healthz").is_ok_and(|answer| {
+        let status = answer.lines().next();
+        status.is_some_and(|status| status.contains(" 200 "))
+    })
 }
 
-fn is_healthy(monitoring: u16) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, monitoring))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        io::Result::Ok(answer)
-    };
-    ask().is_ok_and(|answer| {
-        answer
-            .lines()
-            .next()
-            .is_some_and(|status| status.contains(" 200 "))
-    })
+fn get(monitoring: u16, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, monitoring))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

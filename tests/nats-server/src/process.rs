@@ -135,7 +135,7 @@ impl Start {
         // Only the leader lists them.
         let replicas = state["meta_cluster"]["replicas"].as_array();
         replicas.is_some_and(|replicas| {
-            let heard = |replica: &&Value| replica["current"] == true && replica["offline"] != true;
+            let heard = |replica: &&Value| replica["offline"] != true;
             replicas.iter().filter(heard).count() == others
         })
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use a3s_event_core::{Result, types::DeliverPolicy};
+use a3s_event_core::{EventError, Result, types::DeliverPolicy};
 use tokio::time;
 
 use super::{Inbox, Reader, Source};
@@ -21,6 +21,9 @@ const OUT_OF_REACH: Duration = Duration::from_secs(3);
 /// How often a consumer is created that nobody answers for: the servers may place
 /// it on one that is gone.
 const PLACES: u32 = 3;
+
+/// How often a consumer that nobody reads from is deleted where nobody answers.
+const DELETIONS: u32 = 10;
 
 /// What was found out.
 pub(super) enum Recovered {
@@ -222,8 +225,16 @@ async fn make_anew(
 fn delete(provider: &Shared, name: String) {
     let (connection, api) = (Arc::clone(&provider.connection), Arc::clone(&provider.api));
     tokio::spawn(async move {
-        if let Err(error) = api.delete_consumer(&connection, &name).await {
-            tracing::debug!(%error, consumer = %name, "a consumer could not be deleted");
+        // Nobody else has the name, so that it may be asked for until a leader hears it.
+        for _ in 0..DELETIONS {
+            match api.delete_consumer(&connection, &name).await {
+                Err(EventError::Timeout { .. }) => {}
+                Err(error) => {
+                    tracing::debug!(%error, consumer = %name, "a consumer could not be deleted");
+                    return;
+                }
+                Ok(()) => return,
+            }
         }
     });
 }

@@ -96,6 +96,44 @@ pub(crate) enum Action {
 /// An answer of the API, which the server may have refused.
 pub(crate) type Answer<T> = Result<T, ApiError>;
 
+/// What can be asked of the API.
+struct Verb {
+    /// In the subject.
+    name: &'static str,
+    /// For errors.
+    operation: &'static str,
+    /// Whether it changes nothing, so that it may be asked again where that gets no
+    /// answer. A second change may be served after a later one, and would bring back
+    /// what that one has removed.
+    reads: bool,
+}
+
+impl Verb {
+    const STREAM_INFO: Self = Self::read("STREAM.INFO", "read the stream");
+    const STREAM_CREATE: Self = Self::change("STREAM.CREATE", "create the stream");
+    const STREAM_UPDATE: Self = Self::change("STREAM.UPDATE", "update the stream");
+    const CONSUMER_INFO: Self = Self::read("CONSUMER.INFO", "read the consumer");
+    const CONSUMER_CREATE: Self = Self::change("CONSUMER.CREATE", "create the consumer");
+    const CONSUMER_DELETE: Self = Self::change("CONSUMER.DELETE", "delete the consumer");
+    const MESSAGE: Self = Self::read("STREAM.MSG.GET", "read a message");
+
+    const fn read(name: &'static str, operation: &'static str) -> Self {
+        Self {
+            name,
+            operation,
+            reads: true,
+        }
+    }
+
+    const fn change(name: &'static str, operation: &'static str) -> Self {
+        Self {
+            name,
+            operation,
+            reads: false,
+        }
+    }
+}
+
 impl Api {
     pub(crate) fn new(domain: Option<&str>, stream: &str) -> Self {
         Self {
@@ -119,8 +157,7 @@ impl Api {
     }
 
     pub(crate) async fn stream_info(&self, on: &Connection) -> Result<Answer<StreamInfo>> {
-        self.read(on, "read the stream", "STREAM.INFO", "", &Value::Null)
-            .await
+        self.call(on, Verb::STREAM_INFO, "", &Value::Null).await
     }
 
     pub(crate) async fn create_stream(
@@ -128,8 +165,7 @@ impl Api {
         on: &Connection,
         config: &Fields,
     ) -> Result<Answer<StreamInfo>> {
-        self.change(on, "create the stream", "STREAM.CREATE", "", &json!(config))
-            .await
+        self.call(on, Verb::STREAM_CREATE, "", &json!(config)).await
     }
 
     pub(crate) async fn update_stream(
@@ -137,8 +173,7 @@ impl Api {
         on: &Connection,
         config: &Fields,
     ) -> Result<Answer<StreamInfo>> {
-        self.change(on, "update the stream", "STREAM.UPDATE", "", &json!(config))
-            .await
+        self.call(on, Verb::STREAM_UPDATE, "", &json!(config)).await
     }
 
     pub(crate) async fn create_consumer(
@@ -154,8 +189,7 @@ impl Api {
             Action::Update => body["action"] = "update".into(),
             Action::Any => {}
         }
-        self.change(on, "create the consumer", "CONSUMER.CREATE", name, &body)
-            .await
+        self.call(on, Verb::CONSUMER_CREATE, name, &body).await
     }
 
     pub(crate) async fn consumer_info(
@@ -163,19 +197,16 @@ impl Api {
         on: &Connection,
         name: &str,
     ) -> Result<Answer<ConsumerState>> {
-        self.read(on, "read the consumer", "CONSUMER.INFO", name, &Value::Null)
-            .await
+        self.call(on, Verb::CONSUMER_INFO, name, &Value::Null).await
     }
 
     /// Deletes a consumer; one that does not exist is as good.
     pub(crate) async fn delete_consumer(&self, on: &Connection, name: &str) -> Result<()> {
-        const OPERATION: &str = "delete the consumer";
-        let deleted: Answer<Value> = self
-            .change(on, OPERATION, "CONSUMER.DELETE", name, &Value::Null)
-            .await?;
+        const VERB: Verb = Verb::CONSUMER_DELETE;
+        let deleted: Answer<Value> = self.call(on, VERB, name, &Value::Null).await?;
         match deleted {
             Err(error) if !error.no_consumer() && !error.is(ApiError::STREAM_NOT_FOUND) => {
-                Err(error.during(OPERATION))
+                Err(error.during(VERB.operation))
             }
             _ => Ok(()),
         }
@@ -187,59 +218,33 @@ impl Api {
         on: &Connection,
         which: &Value,
     ) -> Result<Option<StoredMessage>> {
-        const OPERATION: &str = "read a message";
+        const VERB: Verb = Verb::MESSAGE;
         #[derive(Deserialize)]
         struct Found {
             message: StoredMessage,
         }
-        let found: Answer<Found> = self
-            .read(on, OPERATION, "STREAM.MSG.GET", "", which)
-            .await?;
+        let found: Answer<Found> = self.call(on, VERB, "", which).await?;
         match found {
             Ok(found) => Ok(Some(found.message)),
             Err(error) if error.is(ApiError::MESSAGE_NOT_FOUND) => Ok(None),
-            Err(error) => Err(error.during(OPERATION)),
+            Err(error) => Err(error.during(VERB.operation)),
         }
     }
 
-    /// Asks for something, and asks again where that gets no answer: in a cluster
-    /// without a leader, nobody answers what was asked before there is one.
-    async fn read<T: DeserializeOwned>(
-        &self,
-        on: &Connection,
-        operation: &'static str,
-        verb: &str,
-        name: &str,
-        body: &Value,
-    ) -> Result<Answer<T>> {
-        let again = on.is_clustered().then_some(UNANSWERED);
-        self.call(on, operation, verb, name, body, again).await
-    }
-
-    /// Changes something. Asked once: a second request may be served after a later
-    /// change, and would bring back what that one has removed.
-    async fn change<T: DeserializeOwned>(
-        &self,
-        on: &Connection,
-        operation: &'static str,
-        verb: &str,
-        name: &str,
-        body: &Value,
-    ) -> Result<Answer<T>> {
-        self.call(on, operation, verb, name, body, None).await
-    }
-
-    /// Asks `again` after some time without an answer, and where it is certain that
-    /// nobody has taken note of the question.
+    /// Asks again where it is certain that nobody has taken note of the question,
+    /// and where nobody answers in a cluster without a leader: not before there is one.
     async fn call<T: DeserializeOwned>(
         &self,
         on: &Connection,
-        operation: &'static str,
-        verb: &str,
+        verb: Verb,
         name: &str,
         body: &Value,
-        again: Option<Duration>,
     ) -> Result<Answer<T>> {
+        let Verb {
+            name: verb,
+            operation,
+            reads,
+        } = verb;
         let Self { prefix, stream } = self;
         let subject = if name.is_empty() {
             format!("{prefix}.{verb}.{stream}")
@@ -257,9 +262,9 @@ impl Api {
         let mut repeats = on.repeats();
         loop {
             on.wait_until_up(left()).await?;
-            let asked = match again {
-                Some(again) => first_answer(ask, again).await,
-                None => ask().await,
+            let asked = match reads && on.is_clustered() {
+                true => first_answer(ask).await,
+                false => ask().await,
             };
             let answer = match asked {
                 Ok(answer) => answer_of(operation, &answer)?,
@@ -279,16 +284,13 @@ impl Api {
     }
 }
 
-/// Asks once more whenever `again` has passed, and returns the first answer to
-/// any of the questions.
-async fn first_answer<A: Future<Output = Result<Message>>>(
-    ask: impl Fn() -> A,
-    again: Duration,
-) -> Result<Message> {
+/// Asks once more whenever there was no answer for some time, and returns the
+/// first answer to any of the questions.
+async fn first_answer<A: Future<Output = Result<Message>>>(ask: impl Fn() -> A) -> Result<Message> {
     let mut asked = FuturesUnordered::new();
     loop {
         asked.push(ask());
-        if let Ok(Some(answer)) = time::timeout(again, asked.next()).await {
+        if let Ok(Some(answer)) = time::timeout(UNANSWERED, asked.next()).await {
             return answer;
         }
     }

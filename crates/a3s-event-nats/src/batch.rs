@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use crate::{
-    error::{Unreachable, failed},
+    error::{Unreachable, failed, is_unheard},
     provider::Shared,
     publish::{Outgoing, PUBLISH},
 };
@@ -169,7 +169,7 @@ impl<'a> Batch<'a> {
             return Ok(());
         };
         self.answered += 1;
-        if answer.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
+        if is_unheard(answer) {
             self.unheard += 1;
             let error = self
                 .shared

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use a3s_event_core::{BoxError, EventError};
+use async_nats::{Message, StatusCode};
 use serde::Deserialize;
 
 /// The name of the provider.
@@ -98,6 +99,12 @@ pub(crate) fn reached_nobody(error: &EventError) -> bool {
         return false;
     };
     matches!(source.downcast_ref(), Some(Unreachable::NoResponders))
+}
+
+/// Whether `answer` says that nobody has received its request. The server writes
+/// this without counting it among the messages of the subscription.
+pub(crate) fn is_unheard(answer: &Message) -> bool {
+    answer.status == Some(StatusCode::NO_RESPONDERS)
 }
 
 /// An error of this provider with a cause.

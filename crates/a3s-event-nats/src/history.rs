@@ -10,10 +10,19 @@ mod probe;
 use std::{collections::VecDeque, mem, time::Duration};
 
 use a3s_event_core::{Result, types::Event};
+use async_nats::{Message, Subject, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::{self, Instant};
 
-use crate::{api::number, connection::Connection, convert, error::failed, provider::Shared};
+use crate::{
+    api::number,
+    connection::Connection,
+    convert,
+    error::{failed, is_unheard},
+    provider::Shared,
+};
 use direct::Direct;
 use probe::Probe;
 
@@ -36,7 +45,7 @@ const READ: &str = "read the history";
 /// A stored message.
 pub(crate) struct Stored {
     sequence: u64,
-    payload: bytes::Bytes,
+    payload: Bytes,
 }
 
 /// What a read from a sequence on gives.
@@ -121,6 +130,35 @@ pub(crate) async fn newest(shared: &Shared, filter: &str, limit: usize) -> Resul
     let events = events?;
     ended?;
     Ok(events)
+}
+
+/// Sends a request and waits for the first answer; again where nobody has heard it.
+async fn ask(
+    connection: &Connection,
+    subject: Subject,
+    inbox: &Subject,
+    request: Bytes,
+    answers: &mut Subscriber,
+) -> Result<Message> {
+    let until = Instant::now() + connection.request_timeout;
+    let mut repeats = connection.repeats();
+    loop {
+        let (subject, inbox, request) = (subject.clone(), inbox.clone(), request.clone());
+        let sent = connection
+            .client()
+            .publish_with_reply(subject, inbox, request);
+        let sent = connection.in_time(READ, sent).await?;
+        sent.map_err(|error| failed(READ, error))?;
+        let answer = next_answer(connection, answers).await?;
+        if !(is_unheard(&answer) && repeats.pause(until).await) {
+            return Ok(answer);
+        }
+    }
+}
+
+async fn next_answer(connection: &Connection, answers: &mut Subscriber) -> Result<Message> {
+    let answer = connection.in_time(READ, answers.next()).await?;
+    answer.ok_or_else(|| failed(READ, "the connection ended"))
 }
 
 /// The sequence of the newest match that the leader of the stream has.

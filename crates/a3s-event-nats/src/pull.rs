@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, StatusCode, Subject};
+use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -146,18 +146,14 @@ impl Status {
     }
 }
 
-/// Whether the server has written `message` without counting it among those of
-/// the subscription: that nobody listens to a request.
-pub(crate) fn is_uncounted(message: &Message) -> bool {
-    message.status == Some(StatusCode::NO_RESPONDERS)
-}
-
 fn pending_messages(headers: Option<&HeaderMap>) -> Option<usize> {
     headers?.get("Nats-Pending-Messages")?.as_str().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use async_nats::StatusCode;
+
     use super::*;
 
     fn status(subject: &str, code: u16, description: &str, pending: Option<&str>) -> Message {

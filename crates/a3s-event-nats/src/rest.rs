@@ -12,8 +12,8 @@ use futures_util::StreamExt;
 
 use crate::{
     consumer::STRICT_SINCE,
-    error::failed,
-    pull::{self, Requests, is_uncounted},
+    error::{failed, is_unheard},
+    pull::{self, Requests},
     reader::Buffered,
     settle::Link,
 };
@@ -135,7 +135,7 @@ impl Rest {
             let (mut copies, mut uncounted) = (0, 0);
             while let Some(copy) = renewed.next().await {
                 copies += 1;
-                uncounted += u64::from(is_uncounted(&copy));
+                uncounted += u64::from(is_unheard(&copy));
                 if copy.subject == fence {
                     break;
                 }
@@ -209,7 +209,7 @@ impl Rest {
 
     fn take(&mut self, message: Message) {
         self.read += 1;
-        self.uncounted += u64::from(is_uncounted(&message));
+        self.uncounted += u64::from(is_unheard(&message));
         if message.status.is_none()
             && let Some(waiting) = Buffered::of(message)
         {

@@ -1,11 +1,11 @@
-use std::{thread, time::Instant};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::{
     error::{Error, Result},
     find,
     port::Port,
-    process::{PATIENCE, PAUSE, Start},
-    server::Server,
+    process::{PATIENCE, Start, in_time},
+    server::{Server, share},
 };
 
 /// As many as keep a stream through the loss of one.
@@ -44,16 +44,13 @@ impl Cluster {
         }
         // A leader places streams on those alone that it has heard of.
         let others = NAMES.len() - 1;
-        let deadline = Instant::now() + PATIENCE;
-        while !started
-            .iter()
-            .any(|(process, start)| start.leads(process, others))
-        {
-            if Instant::now() > deadline {
-                let text = format!("no leader hears of all servers after {PATIENCE:?}");
-                return Err(Error::new(text));
-            }
-            thread::sleep(PAUSE);
+        let complete = in_time(|| {
+            let mut servers = started.iter();
+            Ok(servers.any(|(process, start)| start.leads(process, others)))
+        });
+        if !complete? {
+            let text = format!("no leader hears of all servers after {PATIENCE:?}");
+            return Err(Error::new(text));
         }
         let servers = started.into_iter();
         let servers = servers.map(|(process, start)| Server::of(start, process, version));
@@ -61,6 +58,16 @@ impl Cluster {
             servers: servers.collect(),
             _routes: routes,
         })
+    }
+
+    /// Returns the cluster that the tests of one binary share, as [`Server::shared`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`](Self::start).
+    pub fn shared() -> Result<Arc<Self>> {
+        static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+        share(&SHARED, Self::start)
     }
 
     /// Returns the addresses of all servers for clients, separated by commas.

@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -23,7 +23,7 @@ use crate::{
 /// How long a start may take; what is stored must be read back within it, and a cluster must agree on a leader.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at something that is awaited.
-pub(crate) const PAUSE: Duration = Duration::from_millis(3);
+const PAUSE: Duration = Duration::from_millis(3);
 
 /// A running server, which is killed on drop.
 #[derive(Debug)]
@@ -103,23 +103,19 @@ impl Start {
 
     /// Waits until JetStream is healthy: where the server is one of a cluster, until that has a leader.
     pub(crate) fn await_health(&self, process: &mut Process) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        let healthy = in_time(|| {
             if self.monitoring(process).is_some_and(is_healthy) {
-                return Ok(());
+                return Ok(true);
             }
-            let ended = process
-                .child
-                .try_wait()
-                .map_err(Error::io("wait for the server"))?;
-            if let Some(status) = ended {
-                return Err(self.failure(&format!("ended with {status}")));
+            match process.ended()? {
+                Some(status) => Err(self.failure(&format!("ended with {status}"))),
+                None => Ok(false),
             }
-            if Instant::now() > deadline {
-                return Err(self.failure(&format!("is not healthy after {PATIENCE:?}")));
-            }
-            thread::sleep(PAUSE);
+        });
+        if !healthy? {
+            return Err(self.failure(&format!("is not healthy after {PATIENCE:?}")));
         }
+        Ok(())
     }
 
     /// Whether the server leads a cluster and hears of so many others.
@@ -184,21 +180,17 @@ impl Process {
 
     pub(crate) fn stop(&mut self) -> Result<()> {
         self.terminate()?;
-        let deadline = Instant::now() + PATIENCE;
-        while self
-            .child
-            .try_wait()
-            .map_err(Error::io("wait for the server"))?
-            .is_none()
-        {
-            if Instant::now() > deadline {
-                return Err(Error::new(format!(
-                    "the server did not stop within {PATIENCE:?}"
-                )));
-            }
-            thread::sleep(PAUSE);
+        if !in_time(|| Ok(self.ended()?.is_some()))? {
+            let text = format!("the server did not stop within {PATIENCE:?}");
+            return Err(Error::new(text));
         }
         Ok(())
+    }
+
+    /// How the server ended, if it did.
+    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let ended = self.child.try_wait();
+        ended.map_err(Error::io("wait for the server"))
     }
 }
 
@@ -257,6 +249,18 @@ impl Drop for Process {
         // It fails where the server was killed already, and where it is gone all is well.
         let _ = self.kill();
     }
+}
+
+/// Looks until it is done; `false` when the time is over.
+pub(crate) fn in_time(mut is_done: impl FnMut() -> Result<bool>) -> Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_done()? {
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(true)
 }
 
 fn is_healthy(monitoring: u16) -> bool {

@@ -62,17 +62,10 @@ impl Server {
     /// Those of [`start`](Self::start), and a server named by the environment that does not answer.
     pub fn shared() -> Result<Arc<Self>> {
         static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-        let mut shared = lock(&SHARED);
-        if let Some(server) = shared.upgrade() {
-            return Ok(server);
-        }
-        let server = match find::url() {
-            Some(url) => Self::running(url)?,
-            None => Self::start()?,
-        };
-        let server = Arc::new(server);
-        *shared = Arc::downgrade(&server);
-        Ok(server)
+        share(&SHARED, || match find::url() {
+            Some(url) => Self::running(url),
+            None => Self::start(),
+        })
     }
 
     fn launch(configuration: Option<&str>) -> Result<Self> {
@@ -185,6 +178,20 @@ impl Server {
             Error::new("the server that A3S_EVENT_NATS_URL names is not ours to stop")
         })
     }
+}
+
+/// Returns what is shared, starting it where nobody holds it.
+pub(crate) fn share<T>(
+    shared: &Mutex<Weak<T>>,
+    start: impl FnOnce() -> Result<T>,
+) -> Result<Arc<T>> {
+    let mut shared = lock(shared);
+    if let Some(running) = shared.upgrade() {
+        return Ok(running);
+    }
+    let started = Arc::new(start()?);
+    *shared = Arc::downgrade(&started);
+    Ok(started)
 }
 
 /// A test that panicked leaves nothing half done here.

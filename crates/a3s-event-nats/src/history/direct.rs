@@ -1,10 +1,8 @@
 use a3s_event_core::Result;
-use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
-use futures_util::StreamExt;
+use async_nats::{HeaderMap, Message, Subscriber};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-use super::{Page, READ, Stored, newest_of_leader};
+use super::{Page, READ, Stored, newest_of_leader, next_answer};
 use crate::{error::failed, provider::Shared};
 
 /// Most bytes of one read: the server sends them without flow control.
@@ -67,7 +65,7 @@ impl<'a> Direct<'a> {
                 Some(404) => return Ok(page),
                 Some(_) => return Err(unexpected(&answer)),
             }
-            answer = self.answer().await?;
+            answer = next_answer(&self.shared.connection, &mut self.answers).await?;
         }
     }
 
@@ -85,30 +83,20 @@ impl<'a> Direct<'a> {
 
     /// Sends a request and waits for the first answer.
     async fn ask(&mut self, request: &Value) -> Result<Message> {
-        let connection = &self.shared.connection;
-        let until = Instant::now() + connection.request_timeout;
-        let mut repeats = connection.repeats();
-        loop {
-            self.request += 1;
-            let sent = connection.client().publish_with_reply(
-                self.shared.api.direct_get(),
-                format!("{}.{}", self.inbox, self.request),
-                request.to_string().into(),
-            );
-            let sent = connection.in_time(READ, sent).await?;
-            sent.map_err(|error| failed(READ, error))?;
-            let answer = self.answer().await?;
-            let unheard = answer.status == Some(StatusCode::NO_RESPONDERS);
-            if !(unheard && repeats.pause(until).await) {
-                return Ok(answer);
-            }
-        }
-    }
-
-    async fn answer(&mut self) -> Result<Message> {
-        let answer = self.shared.connection.in_time(READ, self.answers.next());
-        let answer = answer.await?;
-        answer.ok_or_else(|| failed(READ, "the connection ended"))
+        self.request += 1;
+        let inbox = format!("{}.{}", self.inbox, self.request).into();
+        let Shared {
+            connection, api, ..
+        } = self.shared;
+        let request = request.to_string().into();
+        super::ask(
+            connection,
+            api.direct_get(),
+            &inbox,
+            request,
+            &mut self.answers,
+        )
+        .await
     }
 }
 

@@ -1,10 +1,8 @@
 use a3s_event_core::{EventError, Result};
-use async_nats::{Message, StatusCode, Subscriber};
-use futures_util::StreamExt;
+use async_nats::Message;
 use serde_json::json;
-use tokio::time::Instant;
 
-use super::{Page, READ, Stored, newest_of_leader};
+use super::{Page, READ, Stored, ask, newest_of_leader, next_answer};
 use crate::{
     api::{Action, Fields, no_stream},
     convert::Delivered,
@@ -113,39 +111,18 @@ impl<'a> Probe<'a> {
             .await
             .map_err(|error| failed(READ, error))?;
         // Not `no_wait`: a probe that was just made may find nothing at first.
-        let body = json!({"batch": events, "expires": nanoseconds(EXPIRES)}).to_string();
-        let until = Instant::now() + connection.request_timeout;
-        let mut repeats = connection.repeats();
-        let mut answer = loop {
-            client
-                .publish_with_reply(
-                    self.shared.api.pull(name),
-                    inbox.clone(),
-                    body.clone().into(),
-                )
-                .await
-                .map_err(|error| failed(READ, error))?;
-            let answer = self.answer(&mut answers).await?;
-            let unheard = answer.status == Some(StatusCode::NO_RESPONDERS);
-            if !(unheard && repeats.pause(until).await) {
-                break answer;
-            }
-        };
+        let request = json!({"batch": events, "expires": nanoseconds(EXPIRES)}).to_string();
+        let (pull, inbox) = (self.shared.api.pull(name), inbox.into());
+        let mut answer = ask(connection, pull, &inbox, request.into(), &mut answers).await?;
         let mut fetched = Vec::new();
         while let Some(stored) = stored(answer)? {
             fetched.push(stored);
             if fetched.len() == events {
                 break;
             }
-            answer = self.answer(&mut answers).await?;
+            answer = next_answer(connection, &mut answers).await?;
         }
         Ok(fetched)
-    }
-
-    async fn answer(&self, answers: &mut Subscriber) -> Result<Message> {
-        let answer = self.shared.connection.in_time(READ, answers.next());
-        let answer = answer.await?;
-        answer.ok_or_else(|| failed(READ, "the connection ended"))
     }
 }
 

@@ -9,7 +9,7 @@ use async_nats::Message;
 use futures_util::Stream;
 
 use super::{Buffered, End, Reader, Source};
-use crate::pull::{Status, is_uncounted};
+use crate::{error::is_unheard, pull::Status};
 
 impl Reader {
     /// Moves everything that has arrived into the buffer.
@@ -22,7 +22,7 @@ impl Reader {
             match Pin::new(&mut inbox).poll_next(cx) {
                 Poll::Ready(Some(message)) => {
                     self.read += 1;
-                    self.uncounted += u64::from(is_uncounted(&message));
+                    self.uncounted += u64::from(is_unheard(&message));
                     self.receive(message);
                 }
                 Poll::Ready(None) => {

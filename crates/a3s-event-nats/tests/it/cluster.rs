@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,17 +25,6 @@ use crate::common::{config, everything, next, publish_many, raw};
 /// How long the servers may need to agree on another leader, on a busy machine.
 const ELECTION: Duration = Duration::from_secs(60);
 
-/// The cluster that all tests share that do not break it.
-pub(crate) fn shared_cluster() -> Arc<Cluster> {
-    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let cluster = Arc::new(Cluster::start().unwrap());
-        *shared = Arc::downgrade(&cluster);
-        cluster
-    })
-}
-
 /// A provider over a stream on three servers.
 async fn replicated(config: NatsConfig) -> NatsProvider {
     let builder = NatsProvider::builder(config).replicas(3);
@@ -53,7 +42,7 @@ fn at(server: &Server, config: &NatsConfig) -> NatsConfig {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
 async fn history_has_what_was_just_published_whichever_server_answers() {
-    let cluster = shared_cluster();
+    let cluster = Cluster::shared().unwrap();
     let config = config(&cluster.url());
     let publisher = replicated(config.clone()).await;
     for server in cluster.servers() {
@@ -70,7 +59,7 @@ async fn history_has_what_was_just_published_whichever_server_answers() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
 async fn leaving_a_durable_withholds_nothing() {
-    let cluster = shared_cluster();
+    let cluster = Cluster::shared().unwrap();
     let config = config(&cluster.url());
     for server in cluster.servers() {
         let provider = replicated(at(server, &config)).await;

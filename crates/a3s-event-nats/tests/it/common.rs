@@ -39,7 +39,8 @@ pub(crate) async fn provider(url: &str) -> NatsProvider {
 
 /// A connection beside the provider, to look at the server and to disturb it.
 pub(crate) async fn raw(url: &str) -> Raw {
-    Raw(async_nats::connect(url).await.unwrap())
+    let servers: Vec<_> = url.split(',').collect();
+    Raw(async_nats::connect(servers).await.unwrap())
 }
 
 pub(crate) struct Raw(pub(crate) async_nats::Client);

@@ -6,10 +6,7 @@ use a3s_event_nats::{NatsConfig, NatsProvider, NatsProviderBuilder};
 use a3s_event_nats_server::{Cluster, Server};
 use a3s_event_testkit::{EventProvider, Harness, Limits, async_trait, conformance};
 
-use crate::{
-    cluster::shared_cluster,
-    common::{config, raw, shared_server},
-};
+use crate::common::{config, raw, shared_server};
 
 enum Servers {
     One(Arc<Server>),
@@ -24,19 +21,14 @@ struct NatsHarness {
 
 impl NatsHarness {
     fn new() -> Self {
-        let (servers, url) = match env::var_os("A3S_EVENT_NATS_CLUSTER") {
-            Some(_) => {
-                let cluster = shared_cluster();
-                let url = cluster.url();
-                (Servers::Three(cluster), url)
-            }
-            None => {
-                let server = shared_server();
-                let url = server.url().to_owned();
-                (Servers::One(server), url)
-            }
+        let servers = match env::var_os("A3S_EVENT_NATS_CLUSTER") {
+            Some(_) => Servers::Three(Cluster::shared().unwrap()),
+            None => Servers::One(shared_server()),
         };
-        let config = config(&url);
+        let config = match &servers {
+            Servers::One(server) => config(server.url()),
+            Servers::Three(cluster) => config(&cluster.url()),
+        };
         Self { servers, config }
     }
 
@@ -45,14 +37,6 @@ impl NatsHarness {
         match self.servers {
             Servers::One(_) => builder,
             Servers::Three(_) => builder.replicas(3),
-        }
-    }
-
-    /// The address of one server.
-    fn url(&self) -> &str {
-        match &self.servers {
-            Servers::One(server) => server.url(),
-            Servers::Three(cluster) => cluster.servers()[0].url(),
         }
     }
 }
@@ -81,7 +65,7 @@ impl Harness for NatsHarness {
     }
 
     async fn clean_up(&self) {
-        let raw = raw(self.url()).await;
+        let raw = raw(&self.config.url).await;
         raw.delete_stream(&self.config.stream_name).await;
     }
 

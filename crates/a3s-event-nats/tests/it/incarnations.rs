@@ -140,22 +140,47 @@ async fn a_reader_that_was_away_does_not_answer_the_events_of_another_stream() {
     }
 }
 
+/// A reader of five events that lost its connection with one of them in hand.
+struct Away {
+    proxy: Proxy,
+    provider: NatsProvider,
+    reading: Box<dyn Subscription>,
+    _held: PendingEvent,
+}
+
+impl Away {
+    async fn begin(server: &Server, config: &NatsConfig) -> Self {
+        let proxy = Proxy::before(server.url()).await;
+        let provider = proxy.connect(config).await;
+        publish_many(&provider, "a", 5).await;
+        let mut reading = worker(&provider, 200).await;
+        let held = next(&mut *reading).await;
+        proxy.shut();
+        Self {
+            proxy,
+            provider,
+            reading,
+            _held: held,
+        }
+    }
+
+    /// Closes the reader once its connection is back.
+    async fn close_when_back(&mut self) {
+        self.proxy.open().await;
+        eventually(PATIENCE, || async { self.provider.health().await.unwrap() }).await;
+        self.reading.close().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
 async fn a_closed_reader_that_was_away_gives_nothing_to_another_durable() {
     let server = shared_server();
-    let proxy = Proxy::before(server.url()).await;
     let config = config(server.url());
-    let reader = proxy.connect(&config).await;
-    let operator = NatsProvider::connect(config).await.unwrap();
-    publish_many(&reader, "a", 5).await;
-    let mut reading = worker(&reader, 200).await;
-    let _held = next(&mut *reading).await;
-    proxy.shut();
+    let operator = NatsProvider::connect(config.clone()).await.unwrap();
+    let mut away = Away::begin(&server, &config).await;
     let (mut other, _theirs) = replace_worker(&operator, 5).await;
-    proxy.open().await;
-    eventually(PATIENCE, || async { reader.health().await.unwrap() }).await;
-    reading.close().await.unwrap();
+    away.close_when_back().await;
     if !tells_apart(&server) {
         return;
     }
@@ -249,16 +274,9 @@ async fn a_removal_that_is_noticed_late_does_not_end_the_next_durable_of_the_nam
 #[ignore = "needs nats-server"]
 async fn a_closed_reader_that_was_away_has_nothing_to_give_to_a_durable_that_was_deleted() {
     let server = shared_server();
-    let proxy = Proxy::before(server.url()).await;
     let config = config(server.url());
-    let reader = proxy.connect(&config).await;
-    let operator = NatsProvider::connect(config).await.unwrap();
-    publish_many(&reader, "a", 5).await;
-    let mut reading = worker(&reader, 200).await;
-    let _held = next(&mut *reading).await;
-    proxy.shut();
+    let operator = NatsProvider::connect(config.clone()).await.unwrap();
+    let mut away = Away::begin(&server, &config).await;
     operator.unsubscribe("worker").await.unwrap();
-    proxy.open().await;
-    eventually(PATIENCE, || async { reader.health().await.unwrap() }).await;
-    reading.close().await.unwrap();
+    away.close_when_back().await;
 }
